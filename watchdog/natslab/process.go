@@ -1,0 +1,107 @@
+package natslab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+)
+
+// launcher starts all child processes from one OS thread: Linux ties the
+// parent-death signal to the thread that forked, not to the process.
+type launcher struct {
+	exe  string
+	jobs chan func()
+	wg   sync.WaitGroup
+}
+
+func newLauncher() (*launcher, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the running binary: %w", err)
+	}
+	l := &launcher{exe: exe, jobs: make(chan func())}
+	l.wg.Go(func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		for job := range l.jobs {
+			job()
+		}
+	})
+	return l, nil
+}
+
+// close waits for every child's end; all must have been killed.
+func (l *launcher) close() {
+	close(l.jobs)
+	l.wg.Wait()
+}
+
+// process is one running child.
+type process struct {
+	cmd   *exec.Cmd
+	stdin io.Closer
+	done  chan struct{} // closed when the child was reaped
+}
+
+// start runs the current binary as the lab server of a config file.
+func (l *launcher) start(config, logFile string) (*process, error) {
+	out, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd := exec.Command(l.exe)
+	cmd.Env = append(os.Environ(), envServer+"="+config)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = childAttr()
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	started := make(chan error, 1)
+	l.jobs <- func() { started <- cmd.Start() }
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start the server of %s: %w", config, err)
+	}
+	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{})}
+	l.wg.Go(func() {
+		defer close(p.done)
+		_ = cmd.Wait() // its exit code tells nothing: servers are killed here
+		_ = stdin.Close()
+	})
+	return p, nil
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// signal sends a signal; a process that is gone is not an error.
+func (p *process) signal(sig syscall.Signal) error {
+	err := p.cmd.Process.Signal(sig)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+func (p *process) alive() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the process with SIGKILL, paused or not, and waits for its end.
+func (p *process) kill() error {
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill process %d: %w", p.pid(), err)
+	}
+	<-p.done
+	return nil
+}

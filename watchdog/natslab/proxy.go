@@ -1,0 +1,348 @@
+package natslab
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// LinkState says what a link does with its traffic.
+type LinkState int
+
+const (
+	// Open forwards everything, after the link's delay.
+	Open LinkState = iota
+	// Refuse closes the link's connections and refuses new ones, as a host
+	// without a listener does.
+	Refuse
+	// BlackHole keeps connections open and accepts new ones, and swallows
+	// every byte, as a network that drops packets does.
+	BlackHole
+)
+
+// String gives the state's name.
+func (s LinkState) String() string {
+	switch s {
+	case Open:
+		return "open"
+	case Refuse:
+		return "refuse"
+	case BlackHole:
+		return "black_hole"
+	}
+	return fmt.Sprintf("LinkState(%d)", int(s))
+}
+
+const (
+	chunkSize   = 16 << 10        // read size of a pump
+	queueChunks = 256             // chunks in flight per direction: bounds what a stalled reader can hide in here
+	dialTimeout = 2 * time.Second // to the target, which is on loopback
+)
+
+// Proxy is a TCP link to one target that can be refused, black-holed, delayed
+// and healed. Its address stays the same all its life.
+type Proxy struct {
+	addr, target string
+	forwarded    atomic.Int64
+	wg           sync.WaitGroup
+
+	mu     sync.Mutex
+	state  LinkState
+	delay  time.Duration
+	ln     net.Listener // nil while refusing
+	conns  map[*link]struct{}
+	closed bool
+}
+
+// NewProxy listens on addr and forwards to target until Close.
+func NewProxy(addr, target string) (*Proxy, error) {
+	p := &Proxy{addr: addr, target: target, conns: make(map[*link]struct{})}
+	if err := p.listenLocked(); err != nil {
+		return nil, err
+	}
+	p.addr = p.ln.Addr().String()
+	return p, nil
+}
+
+// Addr is the address to connect to.
+func (p *Proxy) Addr() string { return p.addr }
+
+// Target is the address that connections are forwarded to.
+func (p *Proxy) Target() string { return p.target }
+
+// Forwarded counts the bytes written to either side so far. Swallowed bytes
+// do not count.
+func (p *Proxy) Forwarded() int64 { return p.forwarded.Load() }
+
+// Set changes the link's state. Bytes already handed to the kernel may still
+// arrive. Back to Open, connections that lost bytes in a black hole are closed,
+// since their streams have a hole; the others live on. It fails only when the
+// link's address cannot be listened on again.
+func (p *Proxy) Set(s LinkState) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.state == s {
+		return nil
+	}
+	p.state = s
+	if s == Refuse {
+		p.stopListeningLocked()
+	} else if err := p.listenLocked(); err != nil {
+		p.state = Refuse
+		return err
+	}
+	for c := range p.conns {
+		if s == Refuse || (s == Open && c.lossy.Load()) {
+			c.close()
+		}
+	}
+	return nil
+}
+
+// SetDelay sets the latency added to each direction.
+func (p *Proxy) SetDelay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
+}
+
+// Close ends the link and waits for all it started.
+func (p *Proxy) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.stopListeningLocked()
+	for c := range p.conns {
+		c.close()
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+	return nil
+}
+
+func (p *Proxy) current() (LinkState, time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state, p.delay
+}
+
+func (p *Proxy) listenLocked() error {
+	if p.ln != nil {
+		return nil
+	}
+	ln, err := net.Listen("tcp", p.addr)
+	if err != nil {
+		return fmt.Errorf("listen for the link to %s: %w", p.target, err)
+	}
+	p.ln = ln
+	p.wg.Go(func() { p.accept(ln) })
+	return nil
+}
+
+func (p *Proxy) stopListeningLocked() {
+	if p.ln != nil {
+		_ = p.ln.Close()
+		p.ln = nil
+	}
+}
+
+func (p *Proxy) accept(ln net.Listener) {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		if c, ok := p.register(conn); ok {
+			p.wg.Go(func() { p.serve(c) })
+		} else {
+			reset(conn)
+		}
+	}
+}
+
+// register adds an accepted connection, unless the link refuses by now.
+func (p *Proxy) register(conn net.Conn) (*link, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.state == Refuse {
+		return nil, false
+	}
+	c := &link{proxy: p, near: conn, done: make(chan struct{})}
+	c.lossy.Store(p.state == BlackHole)
+	p.conns[c] = struct{}{}
+	return c, true
+}
+
+func (p *Proxy) serve(c *link) {
+	defer func() {
+		c.close()
+		p.mu.Lock()
+		delete(p.conns, c)
+		p.mu.Unlock()
+	}()
+	if c.lossy.Load() {
+		c.swallow()
+		return
+	}
+	far, err := net.DialTimeout("tcp", p.target, dialTimeout)
+	if err != nil || !c.setFar(far) {
+		return
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { c.pump(c.far, c.near) })
+	wg.Go(func() { c.pump(c.near, c.far) })
+	wg.Wait()
+}
+
+// link is one connection through the proxy: near is the dialling side.
+type link struct {
+	proxy *Proxy
+	near  net.Conn
+	lossy atomic.Bool // bytes were swallowed: not to be used after a heal
+	done  chan struct{}
+
+	mu     sync.Mutex
+	far    net.Conn
+	closed bool
+}
+
+// setFar stores the dialled side, unless the link was closed meanwhile.
+func (c *link) setFar(far net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		reset(far)
+		return false
+	}
+	c.far = far
+	return true
+}
+
+func (c *link) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	close(c.done)
+	reset(c.near)
+	if c.far != nil {
+		reset(c.far)
+	}
+}
+
+// swallow reads and drops until the link is closed. The dialler's close is
+// swallowed too.
+func (c *link) swallow() {
+	buf := make([]byte, chunkSize)
+	for {
+		if _, err := c.near.Read(buf); err != nil {
+			<-c.done
+			return
+		}
+	}
+}
+
+type chunk struct {
+	due  time.Time
+	data []byte
+}
+
+// pump forwards from src to dst until src ends or the link is closed.
+func (c *link) pump(dst, src net.Conn) {
+	queue := make(chan chunk, queueChunks)
+	var wg sync.WaitGroup
+	wg.Go(func() { c.write(dst, queue) })
+	c.read(src, queue)
+	close(queue)
+	wg.Wait()
+}
+
+func (c *link) read(src net.Conn, queue chan<- chunk) {
+	buf := make([]byte, chunkSize)
+	for {
+		n, err := src.Read(buf)
+		if n > 0 {
+			_, delay := c.proxy.current()
+			select {
+			case queue <- chunk{due: time.Now().Add(delay), data: bytes.Clone(buf[:n])}:
+			case <-c.done:
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *link) write(dst net.Conn, queue <-chan chunk) {
+	for k := range queue {
+		if !c.waitUntil(k.due) {
+			continue // closed: drain
+		}
+		if state, _ := c.proxy.current(); state != Open {
+			c.spoil()
+			continue
+		}
+		n, err := dst.Write(k.data)
+		c.proxy.forwarded.Add(int64(n))
+		if err != nil {
+			c.close()
+		}
+	}
+	c.finish(dst)
+}
+
+// finish passes the end of one direction on. A black hole swallows that too.
+func (c *link) finish(dst net.Conn) {
+	if state, _ := c.proxy.current(); state != Open {
+		c.spoil()
+		<-c.done
+		return
+	}
+	if t, ok := dst.(*net.TCPConn); ok {
+		_ = t.CloseWrite()
+	}
+}
+
+// spoil marks that bytes were lost. A heal that ran just before the mark did not
+// see it, hence the second look.
+func (c *link) spoil() {
+	c.lossy.Store(true)
+	if state, _ := c.proxy.current(); state == Open {
+		c.close()
+	}
+}
+
+// waitUntil sleeps until due; false when the link was closed meanwhile.
+func (c *link) waitUntil(due time.Time) bool {
+	d := time.Until(due)
+	if d <= 0 {
+		select {
+		case <-c.done:
+			return false
+		default:
+			return true
+		}
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.done:
+		return false
+	}
+}
+
+// reset closes a connection at once, dropping what is unsent.
+func reset(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = c.Close()
+}
