@@ -1,0 +1,160 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// maxBytes bounds the file: 10,000 streams need about 2 MiB.
+const maxBytes = 16 << 20
+
+// Load reads, checks and completes the config at path, and checks the files that it names. Relative file names in it
+// are taken from the folder of path. A config with mistakes gives Errors.
+func Load(path string) (*Config, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", path, err)
+	}
+	data, err := os.ReadFile(abs)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	c, err := parse(data, filepath.Dir(abs), path)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.CheckFiles(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Parse is Load for a config in memory, without a look at the files that it names; CheckFiles does that. Relative file
+// names are taken from dir.
+func Parse(data []byte, dir string) (*Config, error) { return parse(data, dir, "") }
+
+// parse decodes and validates. Both run even when the first finds mistakes, so that one call shows all of them.
+func parse(data []byte, dir, file string) (*Config, error) {
+	d := &decoder{
+		list:  list{src: &source{file: file, pos: map[string]position{"": {1, 1}}}},
+		meant: map[string]bool{},
+	}
+	body, ok := d.tree(data)
+	if !ok {
+		return nil, d.err()
+	}
+	c := Defaults()
+	c.src = d.src
+	d.proto = c.stream
+	d.value(body, "", reflect.ValueOf(&c).Elem())
+	c.resolve(dir)
+
+	for _, p := range c.problems() {
+		if !d.told(p.Field) {
+			d.errs = append(d.errs, p)
+		}
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// tree parses the YAML of exactly one document.
+func (d *decoder) tree(data []byte) (body ast.Node, ok bool) {
+	if len(data) > maxBytes {
+		d.add("", fmt.Sprintf("the file has %d bytes", len(data)), fmt.Sprintf("keep it below %d", maxBytes))
+		return nil, false
+	}
+	f, err := parseYAML(data)
+	if err != nil {
+		d.syntax(err)
+		return nil, false
+	}
+	var bodies []ast.Node
+	for _, doc := range f.Docs {
+		if doc.Body != nil {
+			bodies = append(bodies, doc.Body)
+		}
+	}
+	switch {
+	case len(bodies) == 0:
+		d.add("", "the file is empty", "start with node, peers, sites and streams")
+		return nil, false
+	case len(bodies) > 1:
+		d.addAt(place(bodies[1]), "", "the file has more than one YAML document", "keep one")
+		return nil, false
+	}
+	return bodies[0], true
+}
+
+// parseYAML turns a panic of the library into an error: a config that is being reloaded must never stop the node.
+func parseYAML(data []byte) (f *ast.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the YAML parser failed: %v", r)
+		}
+	}()
+	return parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey()) // duplicates get a message of our own
+}
+
+// syntax notes what the YAML parser did not like. Its message is used without the lines that it quotes from the
+// file.
+func (d *decoder) syntax(err error) {
+	text, at := err.Error(), position{1, 1}
+	var located yaml.Error
+	if errors.As(err, &located) {
+		text = located.GetMessage()
+		if tk := located.GetToken(); tk != nil && tk.Position != nil {
+			at = position{tk.Position.Line, tk.Position.Column}
+		}
+	}
+	d.addAt(at, "", "not valid YAML: "+text, "mind the indentation (spaces, no tabs), colons and quotes")
+}
+
+// resolve makes every file name absolute.
+func (c *Config) resolve(dir string) {
+	c.files(func(_ string, name *string) {
+		*name = resolve(dir, *name)
+	})
+	c.DataDir = resolve(dir, c.DataDir)
+	if path, ok := strings.CutPrefix(c.Admin.Listen, unixPrefix); ok {
+		c.Admin.Listen = unixPrefix + resolve(dir, path)
+	}
+}
+
+func resolve(dir, name string) string {
+	if name == "" || filepath.IsAbs(name) || secretInName(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+// files calls f with the path and the name of every file that the config names and that holds a login or a
+// certificate.
+func (c *Config) files(f func(field string, name *string)) {
+	pem := func(field string, t *TLS) {
+		if t != nil {
+			f(field+".cert", &t.Cert)
+			f(field+".key", &t.Key)
+			f(field+".ca", &t.CA)
+		}
+	}
+	pem("tls", c.TLS)
+	for name, s := range c.Sites {
+		at := "sites." + name
+		f(at+".creds", &s.Creds)
+		f(at+".nkey", &s.NKey)
+		f(at+".password_file", &s.PasswordFile)
+		pem(at+".tls", s.TLS)
+		c.Sites[name] = s
+	}
+}
