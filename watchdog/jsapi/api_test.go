@@ -1,0 +1,99 @@
+package jsapi_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
+)
+
+func TestInfoKeepsTheRawConfig(t *testing.T) {
+	c := connected(t, embedded(t, nil).ClientURL())
+	create(t, c, "ORDERS", `{"name":"ORDERS","subjects":["orders.>"],"storage":"file","num_replicas":1}`)
+	create(t, c, "COPY", `{"name":"COPY","mirror":{"name":"ORDERS"},"storage":"file","num_replicas":1}`)
+	for range 3 {
+		if _, err := c.Publish(within(t, time.Second), "orders.new", "", nil, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var info *jsapi.Info
+	eventually(t, "the mirror has followed", func() bool {
+		var err error
+		info, err = c.Info(within(t, time.Second), "COPY")
+		return err == nil && info.State.LastSeq == 3 && info.Mirror.Active >= 0
+	})
+	var config map[string]any
+	if err := json.Unmarshal(info.Config, &config); err != nil {
+		t.Fatal(err)
+	}
+	if _, has := config["mirror"]; !has || config["name"] != "COPY" {
+		t.Errorf("raw config: got %s", info.Config)
+	}
+	if info.Mirror.Name != "ORDERS" || info.Mirror.Active > 10*time.Second {
+		t.Errorf("mirror: got %+v", info.Mirror)
+	}
+	if info.Leader() == "" || info.Created.IsZero() || info.State.Messages != 3 || info.State.FirstSeq != 1 {
+		t.Errorf("info: got %+v", info)
+	}
+	level, _, err := c.API(within(t, time.Second))
+	if err != nil || level < 2 {
+		t.Errorf("API: got level %d, %v", level, err)
+	}
+}
+
+func TestNamesBySubject(t *testing.T) {
+	c := connected(t, embedded(t, nil).ClientURL())
+	create(t, c, "A", `{"name":"A","subjects":["a.>"]}`)
+	create(t, c, "B", `{"name":"B","subjects":["b.one","$devnull.east.B"]}`)
+	for _, tc := range []struct {
+		subject string
+		want    []string
+	}{
+		{"", []string{"A", "B"}},
+		{"a.x", []string{"A"}},
+		{"b.*", []string{"B"}},
+		{"$devnull.east.B", []string{"B"}},
+		{"c", []string{}},
+	} {
+		got, err := c.Names(within(t, time.Second), tc.subject)
+		if err != nil || !slices.Equal(got, tc.want) {
+			t.Errorf("Names(%q): got %v, %v, want %v", tc.subject, got, err, tc.want)
+		}
+	}
+}
+
+func TestPromoteDeleteReady(t *testing.T) {
+	c := connected(t, embedded(t, nil).ClientURL())
+	create(t, c, "ORDERS", `{"name":"ORDERS","subjects":["orders.>"]}`)
+	create(t, c, "COPY", `{"name":"COPY","mirror":{"name":"ORDERS"}}`)
+
+	if err := c.Ready(within(t, time.Second), "orders.new"); err != nil {
+		t.Errorf("Ready on a bound subject: %v", err)
+	}
+	if err := c.Ready(within(t, time.Second), "nobody"); !errors.Is(err, jsapi.ErrNoResponders) {
+		t.Errorf("Ready on a free subject: got %v", err)
+	}
+	promoted := json.RawMessage(`{"name":"COPY","subjects":["orders.>"]}`)
+	if _, err := c.Update(within(t, time.Second), "COPY", promoted); !errors.Is(err, jsapi.ErrOverlap) {
+		t.Errorf("promote onto held subjects: got %v", err)
+	}
+	if err := c.Delete(within(t, time.Second), "ORDERS"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Info(within(t, time.Second), "ORDERS"); !errors.Is(err, jsapi.ErrNotFound) {
+		t.Errorf("Info of a deleted stream: got %v", err)
+	}
+	if _, err := c.Update(within(t, time.Second), "COPY", promoted); err != nil {
+		t.Fatal(err)
+	}
+	ack, err := c.Publish(within(t, time.Second), "orders.new", "id-1", nil, nil)
+	if err != nil || ack.Stream != "COPY" || ack.Seq != 1 {
+		t.Errorf("publish to the promoted mirror: got %+v, %v", ack, err)
+	}
+	if ack, err = c.Publish(within(t, time.Second), "orders.new", "id-1", nil, nil); err != nil || !ack.Duplicate {
+		t.Errorf("a retried id: got %+v, %v", ack, err)
+	}
+}

@@ -1,0 +1,148 @@
+package jsapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// defaultTimeout ends a request whose context has no deadline of its own.
+const defaultTimeout = 5 * time.Second
+
+// call asks one API question and decodes the answer into out. verb is what follows "API.", as "STREAM.INFO.ORDERS".
+func (c *Conn) call(ctx context.Context, verb string, hdr nats.Header, body []byte, out any) error {
+	m, err := c.request(ctx, &nats.Msg{Subject: c.subject(verb), Header: hdr, Data: body})
+	if err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	if err := decode(m.Data, out); err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	return nil
+}
+
+// subject is the API's, of the login's domain.
+func (c *Conn) subject(verb string) string {
+	if d := c.o.Login.Domain; d != "" {
+		return "$JS." + d + ".API." + verb
+	}
+	return "$JS.API." + verb
+}
+
+// request sends one message and waits for one answer, until the deadline, the end of the connection, or the server's
+// word that we may not ask.
+func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	l := c.live.Load()
+	if l == nil {
+		return nil, c.LastError()
+	}
+	if _, has := ctx.Deadline(); !has {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
+		defer cancel()
+	}
+	ctx, deny := context.WithCancelCause(ctx)
+	defer deny(nil)
+	forget := l.waiting.add(m.Subject, deny)
+	defer forget()
+	answer, err := l.nc.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return nil, l.requestError(ctx, err)
+	}
+	return answer, nil
+}
+
+// decode reads an answer, whose error comes in the place of its content.
+func decode(data []byte, out any) error {
+	var refusal struct {
+		Error *APIError `json:"error"`
+	}
+	if err := json.Unmarshal(data, &refusal); err != nil {
+		return fmt.Errorf("unreadable answer: %w", err)
+	}
+	if refusal.Error != nil {
+		return refusal.Error
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("unreadable answer: %w", err)
+	}
+	return nil
+}
+
+// waiting are the requests under way, by subject. The server answers a missing permission with an error that belongs to
+// no request; without this a request would only time out, and look like an outage.
+type waiting struct {
+	mu        sync.Mutex
+	next      int
+	bySubject map[string]map[int]context.CancelCauseFunc
+	noReplies error // we may not subscribe to our own inbox, so no answer will ever come
+}
+
+var violation = regexp.MustCompile(`(?i)Permissions Violation for (Publish to|Subscription to|Publish with Reply of) "([^"]+)"`)
+
+func (w *waiting) add(subject string, deny context.CancelCauseFunc) (forget func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.noReplies != nil {
+		deny(w.noReplies)
+	}
+	if w.bySubject == nil {
+		w.bySubject = map[string]map[int]context.CancelCauseFunc{}
+	}
+	if w.bySubject[subject] == nil {
+		w.bySubject[subject] = map[int]context.CancelCauseFunc{}
+	}
+	w.next++
+	id := w.next
+	w.bySubject[subject][id] = deny
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.bySubject[subject], id)
+		if len(w.bySubject[subject]) == 0 {
+			delete(w.bySubject, subject)
+		}
+	}
+}
+
+// denied ends the requests that a permission violation is about.
+func (w *waiting) denied(err error) {
+	m := violation.FindStringSubmatch(err.Error())
+	if m == nil {
+		return
+	}
+	err = fmt.Errorf("%w: %w", ErrPermission, err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m[1] == "Publish to" {
+		for _, deny := range w.bySubject[m[2]] {
+			deny(err)
+		}
+		return
+	}
+	w.noReplies = err
+	for _, denies := range w.bySubject {
+		for _, deny := range denies {
+			deny(err)
+		}
+	}
+}
+
+// redact keeps a password in a server's URL out of errors and logs.
+func redact(server string) string {
+	if !strings.Contains(server, "://") {
+		server = "nats://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		return "a server whose URL does not parse"
+	}
+	return u.Redacted()
+}
