@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,12 @@ type MemberID struct {
 
 // String returns "site/stream", the key under which State keeps a member.
 func (m MemberID) String() string { return m.Site + "/" + m.Stream }
+
+// memberOf parses the key that String returns. NATS stream names hold no slash, nor do site names.
+func memberOf(key string) MemberID {
+	site, stream, _ := strings.Cut(key, "/")
+	return MemberID{Site: site, Stream: stream}
+}
 
 // Compare orders members by site, then stream.
 func (m MemberID) Compare(o MemberID) int {

@@ -1,0 +1,275 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// ErrRefused is wrapped by every refusal of Apply: the command no longer fits the state. The state stays as it was.
+var ErrRefused = errors.New("refused")
+
+func refuse(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
+}
+
+// Apply returns the state after a command. It is total and deterministic: every command is either taken or refused,
+// by every replica alike, and s is never changed. A refusal is an error that wraps ErrRefused.
+func Apply(s State, c Command) (State, error) {
+	s.At = c.At
+	switch {
+	case c.Round != nil:
+		return applyRound(s, c)
+	case c.Begin != nil:
+		return applyStream(s, c.Begin.Stream, func(st *StreamState) error { return st.begin(&s, c) })
+	case c.Open != nil:
+		return applyStream(s, c.Open.Stream, func(st *StreamState) error { return st.open(s, *c.Open) })
+	case c.Close != nil:
+		return applyStream(s, c.Close.Stream, func(st *StreamState) error { return st.close(*c.Close) })
+	case c.Result != nil:
+		return applyStream(s, c.Result.Stream, func(st *StreamState) error { return st.result(&s, c) })
+	case c.Decision != nil:
+		return applyStream(s, c.Decision.Stream, func(st *StreamState) error { return st.decided(&s, c) })
+	case c.Approve != nil:
+		return applyStream(s, c.Approve.Stream, func(st *StreamState) error { return st.approve(&s, c) })
+	case c.Hold != nil:
+		return applyHold(s, c)
+	case c.Override != nil:
+		o := c.Override.Override
+		o.At = c.At
+		s.Override = &o
+		s.note(c.At, "", 0, "override", Reason{Code: InProgress, Text: o.By + " asked to fail over now: " + o.ID})
+		return s, nil
+	}
+	return s, refuse("the command is empty")
+}
+
+// applyStream changes one known stream; a refused change leaves no trace.
+func applyStream(s State, name string, change func(*StreamState) error) (State, error) {
+	old, ok := s.Streams[name]
+	if !ok {
+		return s, refuse("stream %q is not known", name)
+	}
+	st := old.clone()
+	if err := change(&st); err != nil {
+		return s, err
+	}
+	s.Streams = maps.Clone(s.Streams)
+	s.Streams[name] = st
+	return s, nil
+}
+
+// note appends to the history. The slice is copied: an older State may still be read.
+func (s *State) note(at time.Time, stream string, epoch uint64, kind string, r Reason) {
+	keep := s.History
+	if len(keep) >= maxHistory {
+		keep = keep[len(keep)-maxHistory+1:]
+	}
+	s.History = append(slices.Clone(keep), Entry{At: at, Stream: stream, Epoch: epoch, Kind: kind, Reason: r})
+}
+
+func applyHold(s State, c Command) (State, error) {
+	h := *c.Hold
+	set := func(old Hold) (Hold, error) {
+		if old.Version != h.Version {
+			return old, refuse("the hold has changed meanwhile (version %d, not %d)", old.Version, h.Version)
+		}
+		return Hold{Held: h.Held, Version: old.Version + 1, By: h.By, At: c.At}, nil
+	}
+	kind := map[bool]string{true: "held", false: "resumed"}[h.Held]
+	reason := Reason{Code: Held, Text: kind + " by " + h.By}
+	if h.Stream == "" {
+		next, err := set(s.Hold)
+		if err == nil {
+			s.Hold = next
+			s.note(c.At, "", 0, kind, reason)
+		}
+		return s, err
+	}
+	return applyStream(s, h.Stream, func(st *StreamState) error {
+		next, err := set(st.Hold)
+		if err == nil {
+			st.Hold = next
+			s.note(c.At, st.Name, 0, kind, reason)
+		}
+		return err
+	})
+}
+
+func (st *StreamState) approve(s *State, c Command) error {
+	a := c.Approve.Approval
+	if a.Epoch != st.Epoch+1 || st.Attempt != nil {
+		return refuse("the approval is for failover %d, the next one is %d", a.Epoch, st.Epoch+1)
+	}
+	a.At = c.At
+	st.Approval = &a
+	s.note(c.At, st.Name, a.Epoch, "approved", Reason{Code: AwaitingApproval, Text: fmt.Sprintf("%s approved the failover to %s", a.By, a.Target)})
+	return nil
+}
+
+func (st *StreamState) decided(s *State, c Command) error {
+	d := *c.Decision
+	st.Reason = d.Reason
+	if d.WouldHave {
+		st.WouldHave++
+	}
+	if o := s.Override; d.Override != "" && o != nil && o.ID == d.Override {
+		next := *o
+		next.Outcomes = maps.Clone(o.Outcomes)
+		if next.Outcomes == nil {
+			next.Outcomes = map[string]Reason{}
+		}
+		next.Outcomes[st.Name] = d.Reason
+		s.Override = &next
+	}
+	s.note(c.At, st.Name, st.Epoch, "decision", d.Reason)
+	return nil
+}
+
+// begin takes an attempt only on the evidence that the log itself holds (S3), with the round it was decided on still
+// the newest.
+func (st *StreamState) begin(s *State, c Command) error {
+	b := *c.Begin
+	a := b.Attempt
+	held, _ := holding(*s, *st)
+	target := st.Members[a.Target.String()]
+	switch {
+	case held:
+		return refuse("%s is held", st.Name)
+	case st.Attempt != nil:
+		return refuse("failover %d is running", st.Attempt.Epoch)
+	case b.Term != st.Clock.Term || b.Round != st.Clock.Round:
+		return refuse("a newer round is in the log")
+	case st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0:
+		return refuse("the newest round does not agree that %s is down", st.Primary)
+	case a.Epoch != st.Epoch+1 || a.From != st.Primary || a.Target == st.Primary:
+		return refuse("the attempt is not the next one of %s", st.Primary)
+	case len(a.Subjects) == 0:
+		return refuse("the subjects to bind are not known")
+	case target.ID != a.Target || target.Promoted > 0 && target.Want != nil && target.Want.Kind != ShapeMirror:
+		return refuse("%s is not a mirror that the log knows", a.Target)
+	}
+	if w, open := target.openExcept(); open {
+		return refuse("write %s to the target is open", w.ID)
+	}
+	for _, w := range st.openWrites() {
+		if w.Kind == WriteUnpark || w.Kind == WriteDelete || w.Kind == WriteBind {
+			return refuse("write %s is open", w.ID)
+		}
+	}
+	a.Phase, a.PromoteOpened, a.DeleteOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, nil, c.At
+	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
+	s.note(c.At, st.Name, a.Epoch, "failover_started", reasonf(InProgress, "failing over from %s to %s (%s)", a.From, a.Target, a.Trigger))
+	return nil
+}
+
+// result moves the attempt along the phase table; only a result of its own epoch and phase counts.
+func (st *StreamState) result(s *State, c Command) error {
+	r := *c.Result
+	a := st.Attempt
+	if a == nil || a.Epoch != r.Epoch || a.Phase != r.Phase {
+		return refuse("no attempt %d is at %s", r.Epoch, r.Phase)
+	}
+	switch r.Outcome {
+	case OutcomeWaiting:
+		a.Waiting = r.Reason
+		a.Tries++
+		s.note(c.At, st.Name, a.Epoch, "waiting", r.Reason)
+		return nil
+	case OutcomeAbort:
+		if !a.Phase.Row().Abortable || a.PromoteOpened || a.DeleteOpened {
+			return refuse("attempt %d can only go forward", a.Epoch)
+		}
+		a.Phase, a.Waiting = PhaseAborting, r.Reason
+		s.note(c.At, st.Name, a.Epoch, "failover_aborting", r.Reason)
+		return nil
+	case OutcomeDone:
+		return st.phaseDone(s, c.At, r)
+	}
+	return refuse("outcome %q is not known", r.Outcome)
+}
+
+func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error {
+	a := st.Attempt
+	next := a.Phase.next()
+	if next.Row().Final {
+		if w, open := st.blocksEnd(); open {
+			return refuse("write %s is open", w.ID)
+		}
+	}
+	a.Steps = append(a.Steps, StepRecord{Phase: a.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
+	a.FenceDebt = a.FenceDebt || r.FenceDebt
+	if r.LastSeq > 0 {
+		a.LastSeq = r.LastSeq
+	}
+	s.note(at, st.Name, a.Epoch, "phase_done", Reason{Code: InProgress, Text: string(a.Phase) + ": " + r.Reason.Text})
+	a.Waiting, a.Phase = reasonf(InProgress, "%s is done", a.Phase), next
+	switch next {
+	case PhaseDone:
+		st.complete(s, at)
+	case PhaseAborted:
+		st.aborted(s, at)
+	}
+	return nil
+}
+
+// blocksEnd returns an open write that keeps the epoch from ending: any on the target, and any unpark or delete. An
+// open park of the old origin is the fence's own debt: a late one only does what is wanted, and after an abort it is
+// repaired.
+func (st *StreamState) blocksEnd() (Write, bool) {
+	for _, w := range st.openWrites() {
+		if w.Kind != WritePark || w.Member == st.Attempt.Target {
+			return w, true
+		}
+	}
+	return Write{}, false
+}
+
+func (st *StreamState) complete(s *State, at time.Time) {
+	a := *st.Attempt
+	a.EndedAt = at
+	from := st.Members[a.From.String()]
+	from.Retired = a.Epoch
+	if from.Want == nil || from.Want.Kind != ShapeParked {
+		from.Want, from.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(a.From)}}, ""
+	}
+	st.Members[a.From.String()] = from
+	st.Primary, st.CompletedAt = a.Target, at
+	st.Clock = Clock{Term: st.Clock.Term, Round: st.Clock.Round}
+	st.Round = StreamRound{}
+	st.Attempt, st.Last = nil, &a
+	s.countOutage(a.From.Site, at, a.Rules)
+	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))
+}
+
+// countOutage adds to what the storm brake counts: the streams of one site within one cool-down are one outage.
+func (s *State) countOutage(site string, at time.Time, r StreamRules) {
+	const keep = 100
+	for _, o := range s.Outages {
+		if o.Site == site && at.Sub(o.At) < max(r.Cooldown, time.Minute) {
+			return
+		}
+	}
+	old := s.Outages
+	if len(old) >= keep {
+		old = old[len(old)-keep+1:]
+	}
+	s.Outages = append(slices.Clone(old), SiteOutage{Site: site, At: at})
+}
+
+func (st *StreamState) aborted(s *State, at time.Time) {
+	a := *st.Attempt
+	a.EndedAt = at
+	from := st.Members[a.From.String()]
+	if from.Want != nil && from.Want.Kind != ShapeBound {
+		shape, err := ShapeOf(from.Original)
+		if err == nil {
+			from.Want, from.WantWrite = &shape, ""
+		}
+		st.Members[a.From.String()] = from
+	}
+	st.Attempt, st.Last = nil, &a
+	s.note(at, st.Name, a.Epoch, "failover_aborted", a.Waiting)
+}

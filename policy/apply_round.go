@@ -1,0 +1,154 @@
+package policy
+
+import (
+	"maps"
+	"time"
+)
+
+func applyRound(s State, c Command) (State, error) {
+	s.Streams = maps.Clone(s.Streams)
+	for _, name := range sortedKeys(c.Round.Streams) {
+		old, known := s.Streams[name]
+		if !known {
+			old = s.Stream(c.Round.Rules[name])
+			if old.Name != name {
+				continue // neither the log nor the command knows its rules
+			}
+		}
+		if c.Round.Term < old.Clock.Term || c.Round.Term == old.Clock.Term && c.Round.Number <= old.Clock.Round {
+			continue // an older round of a deposed leader
+		}
+		st := old.clone()
+		st.round(c, c.Round.Streams[name], c.Round.Intervals[name])
+		s.Streams[name] = st
+	}
+	return s, nil
+}
+
+// round takes one round of the stream: the clock first, then what was learned of the members.
+func (st *StreamState) round(c Command, r StreamRound, interval time.Duration) {
+	st.tick(c.Round.Term, c.Round.Number, r, 2*interval)
+	if r.Agreement == AgreedUp {
+		st.Approval = nil
+	}
+	for _, key := range sortedKeys(r.Members) {
+		m := st.Members[key]
+		if m.ID == (MemberID{}) {
+			m.ID = memberOf(key)
+		}
+		st.Members[key] = m.learn(*st, r.Members[key])
+		st.guard(c.At, m.ID, r.Members[key])
+	}
+	st.Round = r.withoutConfigs()
+}
+
+// tick moves the outage clock (design.md §4): an up sets it to 0, an agreed down adds witnessed time, anything else
+// pauses it. No round adds more than most, so that neither a slow leader nor a gap between leaders can trip it.
+func (st *StreamState) tick(term, number uint64, r StreamRound, most time.Duration) {
+	k := &st.Clock
+	newTerm := k.Term != term
+	wasDown := st.Round.Agreement == AgreedDown && !newTerm
+	k.Term, k.Round = term, number
+	switch r.Agreement {
+	case AgreedUp:
+		k.Outage, k.Agreed, k.Blind = 0, 0, 0
+		return
+	case AgreedDown:
+		add := r.Elapsed
+		if k.Outage == 0 {
+			add = max(r.SinceUp, r.Elapsed)
+		}
+		add = min(max(add, 0), most)
+		k.Outage += add
+		if wasDown {
+			k.Agreed += add
+		} else {
+			k.Agreed = min(add, max(r.Elapsed, 0))
+		}
+	default:
+		k.Agreed = 0
+	}
+	if best := r.Members[st.Primary.String()].Best; k.Blind == 0 && best != nil {
+		k.Blind = min(best.Age, most)
+	}
+}
+
+// learn takes over what a round knows of a member. Another incarnation is accepted of a mirror that we never wrote;
+// of any other member it is only noted.
+func (m MemberState) learn(st StreamState, r MemberRound) MemberState {
+	for _, s := range []*Snapshot{r.Best, r.Now} {
+		if s == nil {
+			continue
+		}
+		if !m.Created.IsZero() && !s.Created.Equal(m.Created) {
+			if m.Want != nil || m.ID == st.Primary {
+				m.Recreated = s.Created
+				continue
+			}
+			m.Best, m.Config, m.ConfigSum = nil, nil, ""
+		}
+		m.Created, m.Recreated = s.Created, time.Time{}
+		if s.Config != nil && (s == r.Now || m.Config == nil) {
+			m.Config, m.ConfigSum = s.Config, s.ConfigSum
+		}
+		if m.Best == nil || s.LastSeq >= m.Best.LastSeq {
+			b := *s
+			b.Config, b.Age = nil, 0
+			m.Best = &b
+		}
+	}
+	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary {
+		m.Original = m.Config
+	}
+	if r.Evidence == NotFound && m.Want == nil && m.ID != st.Primary {
+		m.Config, m.ConfigSum = nil, ""
+	}
+	return m
+}
+
+// guard keeps the account of a retired origin that answers: when it was fenced, and what it captured until then.
+func (st *StreamState) guard(at time.Time, id MemberID, r MemberRound) {
+	m := st.Members[id.String()]
+	if m.Retired == 0 || r.Now == nil || !r.Reachable() {
+		return
+	}
+	shape, err := ShapeOf(m.Config)
+	if err != nil {
+		return
+	}
+	i := -1
+	for j, c := range st.DualCapture {
+		if c.Member == id && c.Fenced.IsZero() {
+			i = j
+		}
+	}
+	switch {
+	case shape.Kind == ShapeBound && i < 0:
+		st.DualCapture = append(st.DualCapture, Capture{Member: id, Epoch: m.Retired, SeenAt: at, FromSeq: r.Now.LastSeq})
+	case shape.Kind == ShapeParked && i >= 0:
+		st.DualCapture[i].Fenced, st.DualCapture[i].ToSeq = at, r.Now.LastSeq
+	}
+	if shape.Kind == ShapeParked && m.FencedAt.IsZero() {
+		m.FencedAt = at
+		st.Members[id.String()] = m
+	}
+}
+
+// withoutConfigs drops the raw configs, which the members hold.
+func (r StreamRound) withoutConfigs() StreamRound {
+	r.Members = maps.Clone(r.Members)
+	for key, m := range r.Members {
+		m.Now, m.Best = bare(m.Now), bare(m.Best)
+		r.Members[key] = m
+	}
+	return r
+}
+
+func bare(s *Snapshot) *Snapshot {
+	if s == nil {
+		return nil
+	}
+	b := *s
+	b.Config = nil
+	return &b
+}

@@ -1,0 +1,114 @@
+package policy
+
+import "slices"
+
+// open logs a write before it is sent; it enforces the write discipline of design.md §3.
+func (st *StreamState) open(s State, c OpenCommand) error {
+	w := c.Write
+	if c.Epoch != st.Epoch {
+		return refuse("the write is of epoch %d, the log is at %d", c.Epoch, st.Epoch)
+	}
+	m, ok := st.Members[w.Member.String()]
+	if !ok {
+		return refuse("%s is not a known member", w.Member)
+	}
+	if _, used := m.find(w.ID); used {
+		return refuse("write id %s is used", w.ID)
+	}
+	if err := st.mayOpen(s, c, m); err != nil {
+		return err
+	}
+	st.WriteSeq++
+	w.Seq, w.Closed = st.WriteSeq, ""
+	m.Writes = append(m.Writes, w)
+	if w.Kind != WriteDelete {
+		shape := w.Shape
+		m.Want, m.WantWrite = &shape, w.ID
+	}
+	a := st.Attempt
+	switch w.Kind {
+	case WritePromote:
+		m.Promoted = max(m.Promoted, st.Epoch)
+		a.PromoteOpened = true
+	case WriteDelete:
+		a.DeleteOpened = true
+	case WriteBind:
+		m.Original = w.Config
+	}
+	st.Members[w.Member.String()] = m
+	return nil
+}
+
+// mayOpen says who may be written, by which kind, when.
+func (st *StreamState) mayOpen(s State, c OpenCommand, m MemberState) error {
+	a, w := st.Attempt, c.Write
+	if held, _ := holding(s, *st); held && (a == nil || !a.PromoteOpened) {
+		return refuse("%s is held", st.Name)
+	}
+	inAttempt := a != nil && (w.Member == a.From || w.Member == a.Target)
+	if inAttempt && c.Phase != a.Phase || !inAttempt && c.Phase != "" {
+		return refuse("the attempt is not at %q", c.Phase)
+	}
+	if slices.Contains([]WriteKind{WriteUnpark, WriteDelete}, w.Kind) {
+		if o, open := m.openExcept(WriteUnpark); open && w.Kind == WriteUnpark && o.Kind != WritePark {
+			return refuse("write %s to it is open", o.ID)
+		}
+		if o, open := m.openExcept(); open && w.Kind == WriteDelete {
+			return refuse("write %s to it is open", o.ID)
+		}
+	}
+	if inAttempt {
+		return st.mayOpenInAttempt(w)
+	}
+	return st.mayRepair(w, m)
+}
+
+func (st *StreamState) mayOpenInAttempt(w Write) error {
+	a := st.Attempt
+	allowed := map[WriteKind]struct {
+		member MemberID
+		phases []Phase
+	}{
+		WritePark:    {a.From, []Phase{PhaseFence, PhasePromote, PhaseBind, PhaseVerify}},
+		WriteDelete:  {a.From, []Phase{PhaseFence}},
+		WritePromote: {a.Target, []Phase{PhasePromote, PhaseBind}},
+		WriteBind:    {a.Target, []Phase{PhaseBind, PhaseVerify}},
+		WriteUnpark:  {a.From, []Phase{PhaseAborting}},
+	}[w.Kind]
+	if allowed.member != w.Member || !slices.Contains(allowed.phases, a.Phase) {
+		return refuse("a %s of %s has no place at %s", w.Kind, w.Member, a.Phase)
+	}
+	if w.Kind == WriteDelete && a.Rules.Release != ReleaseDelete {
+		return refuse("the config does not allow deleting %s", w.Member)
+	}
+	return nil
+}
+
+// mayRepair allows, outside of an attempt, only writes that bring a member to the shape that the log wants of it.
+func (st *StreamState) mayRepair(w Write, m MemberState) error {
+	kinds := map[ShapeKind][]WriteKind{ShapeParked: {WritePark}, ShapeBound: {WriteBind, WriteUnpark}}
+	if m.Want == nil || !slices.Contains(kinds[m.Want.Kind], w.Kind) || !w.Shape.Equal(*m.Want) {
+		return refuse("the log does not want %s to be %s", w.Member, w.Shape)
+	}
+	if w.Kind != WritePark && w.Member != st.Primary {
+		return refuse("%s is not the primary", w.Member)
+	}
+	return nil
+}
+
+// close records that a write can change nothing any more.
+func (st *StreamState) close(c CloseCommand) error {
+	m := st.Members[c.Member.String()]
+	i := slices.IndexFunc(m.Writes, func(w Write) bool { return w.ID == c.Write })
+	if i < 0 || !m.Writes[i].Open() {
+		return refuse("write %s to %s is not open", c.Write, c.Member)
+	}
+	w := &m.Writes[i]
+	w.Closed, w.Detail = c.How, c.Detail
+	w.Config = nil // only its stamp matters from here on
+	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
+		m.Deleted = true
+	}
+	st.Members[c.Member.String()] = m
+	return nil
+}

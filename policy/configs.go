@@ -1,0 +1,115 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// carried are the origin's own settings that a promotion copies to the target: what publishers, key-value and
+// republish users rely on. Size limits (max_msgs, max_bytes, max_age), placement, replicas, storage and compression
+// stay the target's own: copying a tighter limit would delete messages, and a failover never deletes any.
+var carried = []string{
+	"max_msgs_per_subject", "max_msg_size", "discard", "discard_new_per_subject", "duplicate_window", "no_ack",
+	"subject_transform", "republish", "allow_direct", "allow_rollup_hdrs", "deny_delete", "deny_purge",
+	"consumer_limits", "allow_msg_ttl", "subject_delete_marker_ttl", "allow_atomic", "allow_msg_schedules",
+	"allow_batched",
+}
+
+// oneWay are the settings that the server never lets go back to false: a target that has them keeps them.
+var oneWay = map[string]bool{"deny_delete": true, "deny_purge": true, "allow_msg_ttl": true, "allow_msg_schedules": true}
+
+// ParkConfig is the config that takes a stream's subjects away: bound to its parked subject only, and without an age
+// limit so that its unreplicated tail does not expire.
+func ParkConfig(raw json.RawMessage, id MemberID, s Stamp) (json.RawMessage, error) {
+	c, err := parseRaw(raw)
+	if err != nil {
+		return nil, err
+	}
+	if c.mirror() != nil {
+		return nil, fmt.Errorf("%s is a mirror: parking it would promote it", id)
+	}
+	c.set("subjects", []string{ParkSubject(id)})
+	c.set("max_age", 0)
+	c.set("metadata", c.withStamp(s, nil))
+	return c.bytes(), nil
+}
+
+// UnparkConfig gives a parked stream back the subjects and the age limit that it had in original.
+func UnparkConfig(raw, original json.RawMessage, s Stamp) (json.RawMessage, error) {
+	c, err := parseRaw(raw)
+	if err != nil {
+		return nil, err
+	}
+	o, err := parseRaw(original)
+	if err != nil {
+		return nil, err
+	}
+	if c.mirror() != nil || o.mirror() != nil {
+		return nil, fmt.Errorf("a mirror cannot be unparked")
+	}
+	for _, key := range []string{"subjects", "max_age"} {
+		if v, ok := o[key]; ok {
+			c[key] = v
+		} else {
+			delete(c, key)
+		}
+	}
+	c.set("metadata", c.withStamp(s, nil))
+	return c.bytes(), nil
+}
+
+// PromoteConfig turns a mirror into a stream of its own on its parked subject, with the origin's settings carried
+// over. origin may be nil when nobody ever read it; the target's own settings then stay.
+func PromoteConfig(target, origin json.RawMessage, id MemberID, s Stamp) (json.RawMessage, error) {
+	c, err := parseRaw(target)
+	if err != nil {
+		return nil, err
+	}
+	inherit := map[string]string{}
+	if origin != nil {
+		o, err := parseRaw(origin)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range carried {
+			if v, ok := o[key]; ok && !(oneWay[key] && string(c[key]) == "true") {
+				c[key] = v
+			}
+		}
+		o.get("metadata", &inherit)
+	}
+	c.clampWindow()
+	delete(c, "mirror")
+	c.set("mirror_direct", false)
+	c.set("subjects", []string{ParkSubject(id)})
+	c.set("metadata", c.withStamp(s, inherit))
+	return c.bytes(), nil
+}
+
+// clampWindow keeps the deduplication window within max_age, beyond which the server refuses the config.
+func (c rawConfig) clampWindow() {
+	var window, age time.Duration
+	c.get("duplicate_window", &window)
+	c.get("max_age", &age)
+	if age > 0 && window > age {
+		c.set("duplicate_window", age)
+	}
+}
+
+// BindConfig gives a promoted stream the real subjects.
+func BindConfig(raw json.RawMessage, subjects []string, s Stamp) (json.RawMessage, error) {
+	c, err := parseRaw(raw)
+	if err != nil {
+		return nil, err
+	}
+	if c.mirror() != nil {
+		return nil, fmt.Errorf("a mirror cannot be bound")
+	}
+	if len(subjects) == 0 {
+		return nil, fmt.Errorf("no subjects to bind: the server would bind the stream's own name")
+	}
+	c.set("subjects", subjects)
+	c.set("metadata", c.withStamp(s, nil))
+	return c.bytes(), nil
+}

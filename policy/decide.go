@@ -1,0 +1,319 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// approvalLasts is how long a person's consent holds.
+const approvalLasts = 15 * time.Minute
+
+// OverrideLasts is how long a signal or a failover command is tried before it expires with its reason.
+const OverrideLasts = 10 * time.Second
+
+// contiguousIntervals is how many intervals of unbroken agreement this term must have witnessed, at most.
+const contiguousIntervals = 5
+
+// ActionKind is what the leader does next for a stream.
+type ActionKind string
+
+// The kinds of action.
+const (
+	ActWait  ActionKind = "wait"
+	ActBegin ActionKind = "begin"
+	ActStep  ActionKind = "step"
+)
+
+// Action is a decision. It always has a reason.
+type Action struct {
+	Kind   ActionKind
+	Reason Reason
+	// Attempt is to be begun.
+	Attempt *Attempt
+	// Candidates are the judged mirrors, best first.
+	Candidates []Candidate
+	// WouldHave is set when alert-only was the only gate left.
+	WouldHave bool
+}
+
+// question is one evaluation: what Decide and its gates read.
+type question struct {
+	rules Rules
+	hash  string
+	node  string
+	state State
+	st    StreamState
+	sr    StreamRules
+
+	override   *Override // a live request that names this stream
+	candidates []Candidate
+	target     Candidate
+}
+
+// gate returns a reason to wait, and false when it lets the failover pass.
+type gate func(*question) (Reason, bool)
+
+// gates are asked in this order; the first that stops decides. design.md §5 gives the order its meaning: what makes
+// acting wrong comes before what makes it premature, and the operator's wish comes last.
+var gates = []gate{
+	gateHeld, gateConfig, gateMembership, gateOpenWrites, gateEvidence, gateThreshold, gateMetaQuorum, gateEligible,
+	gateLoss, gateReleasable, gateCooldown, gateBrake, gateMode,
+}
+
+// Decide says what the leader, node, does next for one stream. hash is rules.Hash(), which the caller keeps.
+func Decide(rules Rules, hash, node string, s State, name string) Action {
+	sr, ok := rules.Streams[name]
+	if !ok {
+		return Action{Kind: ActWait, Reason: reasonf(ConfigMismatch, "stream %s is not in the config", name)}
+	}
+	q := &question{rules: rules, hash: hash, node: node, state: s, st: s.Stream(sr), sr: sr}
+	if q.st.Attempt != nil {
+		return decideRunning(q)
+	}
+	q.override = s.liveOverride(name)
+	q.candidates = Candidates(q.st, sr)
+	for _, g := range gates {
+		if reason, pass := g(q); !pass {
+			return Action{Kind: ActWait, Reason: reason, Candidates: q.candidates, WouldHave: reason.Code == AlertOnly}
+		}
+	}
+	a := q.attempt()
+	return Action{Kind: ActBegin, Attempt: &a, Candidates: q.candidates,
+		Reason: reasonf(InProgress, "%s has been down for %s: failing over to %s", q.st.Primary, q.st.Clock.Outage, q.target.ID)}
+}
+
+func decideRunning(q *question) Action {
+	a := q.st.Attempt
+	if held, reason := holding(q.state, q.st); held && a.Phase.Row().HoldStops {
+		return Action{Kind: ActWait, Reason: reason}
+	}
+	reason := reasonf(InProgress, "failover %d to %s is at %s", a.Epoch, a.Target, a.Phase)
+	if a.Waiting.Code != "" && a.Waiting.Code != InProgress {
+		reason = a.Waiting
+	}
+	return Action{Kind: ActStep, Reason: reason}
+}
+
+func holding(s State, st StreamState) (bool, Reason) {
+	switch {
+	case s.Hold.Held:
+		return true, reasonf(Held, "everything is held by %s since %s", s.Hold.By, s.Hold.At.UTC().Format(time.RFC3339))
+	case st.Hold.Held:
+		return true, reasonf(Held, "%s is held by %s since %s", st.Name, st.Hold.By, st.Hold.At.UTC().Format(time.RFC3339))
+	}
+	return false, Reason{}
+}
+
+// liveOverride returns the request to fail the stream over now, if one has not expired or been answered.
+func (s State) liveOverride(name string) *Override {
+	o := s.Override
+	if o == nil || s.At.Sub(o.At) > OverrideLasts || len(o.Streams) > 0 && !slices.Contains(o.Streams, name) {
+		return nil
+	}
+	if _, answered := o.Outcomes[name]; answered {
+		return nil
+	}
+	return o
+}
+
+func gateHeld(q *question) (Reason, bool) {
+	held, reason := holding(q.state, q.st)
+	return reason, !held
+}
+
+func gateConfig(q *question) (Reason, bool) {
+	var other []string
+	for _, v := range q.st.Round.Votes {
+		if v.Fresh && v.ConfigHash != q.hash {
+			other = append(other, v.Node)
+		}
+	}
+	if len(other) == 0 {
+		return Reason{}, true
+	}
+	return reasonf(ConfigMismatch, "%s run another config than the leader %s (%s): compare `understudy config show --hash` and reload", list(other), q.node, q.hash), false
+}
+
+func gateMembership(q *question) (Reason, bool) { return membership(q.st, q.sr) }
+
+func gateOpenWrites(q *question) (Reason, bool) {
+	for _, w := range q.st.openWrites() {
+		if w.Kind == WriteUnpark || w.Kind == WriteDelete || w.Kind == WriteBind && w.Member == q.st.Primary {
+			return reasonf(WriteOpen, "write %s (%s of %s) may still take effect", w.ID, w.Kind, w.Member), false
+		}
+	}
+	return Reason{}, true
+}
+
+func gateEvidence(q *question) (Reason, bool) {
+	r := q.st.Round
+	if r.Agreement == "" {
+		return reasonf(Suspect, "nothing has been looked at yet"), false
+	}
+	if r.Agreement != AgreedDown {
+		return r.Reason, false
+	}
+	// An override is impatient, but it does not overrule a mirror that still hears its origin.
+	if len(r.Receiving) > 0 {
+		return reasonf(MirrorReceiving, "%s still receives from %s", list(r.Receiving), q.st.Primary), false
+	}
+	return Reason{}, true
+}
+
+func gateThreshold(q *question) (Reason, bool) {
+	c, need := q.st.Clock, min(q.sr.Threshold, contiguousIntervals*q.sr.Interval)
+	switch {
+	case q.override != nil:
+		return Reason{}, true
+	case c.Outage < q.sr.Threshold:
+		return reasonf(ThresholdPending, "%s has been down for %s of %s: %s", q.st.Primary, c.Outage.Round(time.Millisecond), q.sr.Threshold, evidenceList(q.st.Round.Votes)), false
+	case c.Agreed < need:
+		return reasonf(ThresholdPending, "this leader has witnessed %s of the %s of unbroken agreement that it needs", c.Agreed.Round(time.Millisecond), need), false
+	}
+	return Reason{}, true
+}
+
+func gateMetaQuorum(q *question) (Reason, bool) {
+	for _, c := range q.candidates {
+		e := q.st.Round.Members[c.ID.String()].Evidence
+		if e != MetaUnavailable {
+			return Reason{}, true
+		}
+	}
+	if len(q.candidates) == 0 {
+		return Reason{}, true
+	}
+	return reasonf(MetaQuorumLost, "the meta group of every candidate is without quorum: nothing can be promoted"), false
+}
+
+func gateEligible(q *question) (Reason, bool) {
+	for _, c := range q.candidates {
+		if c.Reason.Code != Eligible {
+			continue
+		}
+		if q.override != nil && q.override.Site != "" && q.override.Site != c.ID.Site {
+			continue
+		}
+		q.target = c
+		return Reason{}, true
+	}
+	text := "no mirror can be promoted"
+	for _, c := range q.candidates {
+		text += fmt.Sprintf("; %s: %s (%s)", c.ID, c.Reason.Code, c.Reason.Text)
+	}
+	return Reason{Code: NoEligibleMirror, Text: text}, false
+}
+
+func gateLoss(q *question) (Reason, bool) {
+	l := q.target.Loss
+	switch {
+	case len(q.st.Members[q.st.Primary.String()].Original) == 0:
+		return reasonf(LossUnknown, "nobody has ever read %s: neither its subjects nor what %s lacks are known", q.st.Primary, q.target.ID), false
+	case q.override != nil && !q.override.KeepLossLimit:
+		return Reason{}, true
+	case !l.Known && !q.sr.AllowUnknownLoss:
+		return reasonf(LossUnknown, "nobody has ever read %s: how much %s lacks is unknown (loss.unknown: allow would go on)", q.st.Primary, q.target.ID), false
+	case l.Known && max(l.AtLeast, l.Estimated) > q.sr.MaxLoss:
+		return reasonf(LossOverLimit, "%s lacks at least %d messages (estimated %d), the limit is %d", q.target.ID, l.AtLeast, l.Estimated, q.sr.MaxLoss), false
+	}
+	return Reason{}, true
+}
+
+// gateReleasable foresees the one case in which the server refuses to fence a dead origin.
+func gateReleasable(q *question) (Reason, bool) {
+	if q.sr.Release == ReleaseDelete || !q.shared() {
+		return Reason{}, true
+	}
+	for _, v := range q.st.Round.Votes {
+		if v.Evidence == Offline {
+			return UnreleasableReason(q.st.Primary), false
+		}
+	}
+	return Reason{}, true
+}
+
+// UnreleasableReason tells how an operator can release the subjects of an origin whose servers are known offline.
+func UnreleasableReason(origin MemberID) Reason {
+	return reasonf(SubjectsUnreleasable, "the servers of %s are known to be offline, so NATS refuses to change it; only deleting it frees its subjects "+
+		"(its unreplicated tail is then only on that site's disks: copy its store directory before its servers start again): `nats stream rm %s -f`, or `release: delete`", origin, origin.Stream)
+}
+
+func gateCooldown(q *question) (Reason, bool) {
+	since := q.state.At.Sub(q.st.CompletedAt)
+	if q.override != nil || q.st.CompletedAt.IsZero() || since >= q.sr.Cooldown {
+		return Reason{}, true
+	}
+	return reasonf(Cooldown, "the last failover was completed %s ago, the cool-down is %s", since.Round(time.Second), q.sr.Cooldown), false
+}
+
+func gateBrake(q *question) (Reason, bool) {
+	b := q.rules.Brake
+	if q.override != nil || b.Max == 0 {
+		return Reason{}, true
+	}
+	sites := map[string]bool{}
+	for _, o := range q.state.Outages {
+		if q.state.At.Sub(o.At) < b.Per && o.Site != q.st.Primary.Site {
+			sites[o.Site] = true
+		}
+	}
+	if len(sites) < b.Max {
+		return Reason{}, true
+	}
+	return reasonf(Brake, "%d site outages were acted on within %s (%s): a person should look first", len(sites), b.Per, list(sortedKeys(sites))), false
+}
+
+func gateMode(q *question) (Reason, bool) {
+	if q.override != nil || q.sr.Mode == ModeUnattended {
+		return Reason{}, true
+	}
+	if q.sr.Mode == ModeManual {
+		return gateApproval(q)
+	}
+	return reasonf(AlertOnly, "would fail over to %s now (loss at least %d, estimated %d), but the mode is alert-only: `understudy failover %s` does it",
+		q.target.ID, q.target.Loss.AtLeast, q.target.Loss.Estimated, q.st.Name), false
+}
+
+func gateApproval(q *question) (Reason, bool) {
+	wanted := fmt.Sprintf("failover %d to %s (loss at least %d) waits for `understudy approve %s`", q.st.Epoch+1, q.target.ID, q.target.Loss.AtLeast, q.st.Name)
+	a := q.st.Approval
+	switch {
+	case a == nil:
+		return reasonf(AwaitingApproval, "%s", wanted), false
+	case a.Epoch != q.st.Epoch+1, a.Target != q.target.ID:
+		return reasonf(AwaitingApproval, "%s; the approval by %s was for failover %d to %s", wanted, a.By, a.Epoch, a.Target), false
+	case q.target.Loss.AtLeast > a.Loss.AtLeast || a.Loss.Known && !q.target.Loss.Known:
+		return reasonf(AwaitingApproval, "%s; the approval by %s was for a loss of %d", wanted, a.By, a.Loss.AtLeast), false
+	case q.state.At.Sub(a.At) > approvalLasts:
+		return reasonf(AwaitingApproval, "%s; the approval by %s has expired", wanted, a.By), false
+	}
+	return Reason{}, true
+}
+
+// shared reports whether the target looks its origin up in its own meta group.
+func (q *question) shared() bool {
+	return SharesMeta(q.st.Members[q.target.ID.String()].Config)
+}
+
+// attempt freezes what the failover will do.
+func (q *question) attempt() Attempt {
+	origin := q.st.Members[q.st.Primary.String()]
+	shape, _ := ShapeOf(origin.Original) // none known: no subjects, which confirm refuses
+	return Attempt{
+		Epoch: q.st.Epoch + 1, Kind: "failover", Phase: PhaseConfirm, From: q.st.Primary, Target: q.target.ID,
+		Trigger: q.trigger(), By: q.node, ConfigHash: q.hash, Rules: q.sr, Votes: q.st.Round.Votes,
+		Outage: q.st.Clock.Outage, Loss: q.target.Loss, Shared: q.shared(), Subjects: shape.Subjects, Origin: origin.Original,
+		Waiting: reasonf(InProgress, "begun"), BeganAt: q.state.At,
+	}
+}
+
+func (q *question) trigger() string {
+	switch {
+	case q.override != nil:
+		return q.override.ID
+	case q.sr.Mode == ModeManual:
+		return "approval by " + q.st.Approval.By
+	}
+	return "threshold"
+}

@@ -1,0 +1,111 @@
+package policy
+
+// standing is how a member's shape relates to what the log wants of it.
+type standing int
+
+const (
+	asWanted   standing = iota // as it should be, or not seen
+	writing                    // a logged write to it has not shown its effect yet
+	repairable                 // bears an older write of ours, or none at all: put back at any later time
+	foreign                    // changed by somebody else: never fought
+	lost                       // bears a write that the log does not know: the log is older than the world
+)
+
+// stand judges one member by its newest logged config. Members that nobody has seen are asWanted: absence is a matter
+// of evidence, not of membership.
+func stand(st StreamState, id MemberID) (standing, Reason) {
+	m := st.Members[id.String()]
+	if !m.Recreated.IsZero() && m.Want != nil {
+		return foreign, reasonf(ChangedOutside, "%s was deleted and created anew by somebody else", id)
+	}
+	if len(m.Config) == 0 || m.Deleted {
+		return asWanted, Reason{}
+	}
+	shape, err := ShapeOf(m.Config)
+	if err != nil {
+		return foreign, reasonf(ChangedOutside, "%s has a config that cannot be read: %v", id, err)
+	}
+	stamp := StampOf(m.Config)
+	if stamp.Write != "" {
+		if _, known := m.find(stamp.Write); !known {
+			return lost, reasonf(StateLost, "%s bears write %s, which the log does not know: the log was lost or restored from an old copy", id, stamp.Write)
+		}
+	}
+	if m.Want == nil {
+		return standUnwritten(st, id, shape)
+	}
+	return standWritten(m, shape, stamp)
+}
+
+func standUnwritten(st StreamState, id MemberID, shape Shape) (standing, Reason) {
+	want := ShapeMirror
+	if id == st.Primary {
+		want = ShapeBound
+	}
+	if shape.Kind != want {
+		return foreign, reasonf(ChangedOutside, "%s should be %s, but is %s, and not by a write of ours", id, wantText(want), shape)
+	}
+	return asWanted, Reason{}
+}
+
+func wantText(k ShapeKind) string {
+	if k == ShapeMirror {
+		return "a mirror"
+	}
+	return "bound to its subjects"
+}
+
+func standWritten(m MemberState, shape Shape, stamp Stamp) (standing, Reason) {
+	switch {
+	case shape.Equal(*m.Want):
+		return asWanted, Reason{}
+	case m.WantWrite != "" && stamp.Write == m.WantWrite:
+		return foreign, reasonf(ChangedOutside, "%s was left %s by write %s, and is now %s: changed by somebody else", m.ID, m.Want, m.WantWrite, shape)
+	case shape.Kind == ShapeMirror && m.Want.Kind != ShapeMirror && m.Promoted == 0:
+		return foreign, reasonf(ChangedOutside, "%s should be %s, but is %s", m.ID, m.Want, shape)
+	}
+	if w, ok := m.find(m.WantWrite); ok && w.Open() {
+		return writing, reasonf(WriteOpen, "write %s to %s has not shown its effect", w.ID, m.ID)
+	}
+	return repairable, reasonf(InProgress, "%s should be %s, but is %s: an older state of ours came back", m.ID, m.Want, shape)
+}
+
+// membership is the gate: the first member that is not what the log says, in the order of their names.
+func membership(st StreamState, sr StreamRules) (Reason, bool) {
+	for _, id := range watched(st, sr) {
+		s, reason := stand(st, id)
+		if s == foreign || s == lost {
+			return reason, false
+		}
+	}
+	for _, id := range watched(st, sr) {
+		if s, reason := stand(st, id); s == repairable {
+			if st.Members[id.String()].Retired > 0 {
+				reason.Code = DualCapture
+			}
+			return reason, false
+		}
+	}
+	return Reason{}, true
+}
+
+// directMirror reports whether a member is a mirror of the effective primary itself. A mirror that followed a
+// retired primary bears its name and does not qualify.
+func directMirror(st StreamState, id MemberID, now *Snapshot) bool {
+	raw := now.Config
+	if raw == nil {
+		raw = st.Members[id.String()].Config
+	}
+	shape, err := ShapeOf(raw)
+	if err != nil || shape.Kind != ShapeMirror || shape.Upstream != st.Primary.Stream {
+		return false
+	}
+	// A stream of the same name at another site may be meant: after a failover, mirrors of the retired primary are
+	// told apart by having been there before the new one was promoted.
+	for _, m := range st.Members {
+		if m.Retired > 0 && m.ID.Stream == st.Primary.Stream && m.ID != st.Primary {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,66 @@
+package policy
+
+// Phase is where an attempt stands.
+type Phase string
+
+// The phases, in the order of the table below.
+const (
+	PhaseConfirm   Phase = "confirm"
+	PhaseFence     Phase = "fence"
+	PhasePromote   Phase = "promote"
+	PhaseConsumers Phase = "consumers"
+	PhaseBind      Phase = "bind"
+	PhaseVerify    Phase = "verify"
+	PhaseDone      Phase = "done"
+	PhaseAborting  Phase = "aborting"
+	PhaseAborted   Phase = "aborted"
+)
+
+// PhaseRow is one row of the phase table.
+type PhaseRow struct {
+	Phase Phase
+	// Next follows when the phase is done.
+	Next Phase
+	// Abortable phases may lead to aborting instead.
+	Abortable bool
+	// HoldStops phases do not start while held: a hold stops a running failover before promote or after verify.
+	HoldStops bool
+	// Planned rows are part of the sequence to come; until they are built the table skips them.
+	Planned bool
+	// Final phases end the attempt.
+	Final bool
+}
+
+var phaseTable = []PhaseRow{
+	{Phase: PhaseConfirm, Next: PhaseFence, Abortable: true, HoldStops: true},
+	{Phase: PhaseFence, Next: PhasePromote, Abortable: true, HoldStops: true},
+	{Phase: PhasePromote, Next: PhaseConsumers},
+	{Phase: PhaseConsumers, Next: PhaseBind, Planned: true},
+	{Phase: PhaseBind, Next: PhaseVerify},
+	{Phase: PhaseVerify, Next: PhaseDone},
+	{Phase: PhaseDone, Final: true},
+	{Phase: PhaseAborting, Next: PhaseAborted, HoldStops: true},
+	{Phase: PhaseAborted, Final: true},
+}
+
+// Row returns the table's row of a phase; an unknown phase has the zero row.
+func (p Phase) Row() PhaseRow {
+	for _, r := range phaseTable {
+		if r.Phase == p {
+			return r
+		}
+	}
+	return PhaseRow{}
+}
+
+// next is the following phase that is built.
+func (p Phase) next() Phase {
+	n := p.Row().Next
+	for n.Row().Planned {
+		n = n.Row().Next
+	}
+	return n
+}
+
+// Phases returns the table, for those who draw or check it.
+func Phases() []PhaseRow { return append([]PhaseRow(nil), phaseTable...) }

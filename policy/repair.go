@@ -1,0 +1,100 @@
+package policy
+
+import "slices"
+
+// Debts lists the members of a stream that are, by its newest logged round, not what the log wants although they can
+// be reached: a returned origin that is not parked, a primary that a late write took back. The leader repairs them,
+// whenever, until none is left (write discipline, rule 3). Members of a running attempt are the attempt's business.
+func Debts(s State, sr StreamRules) []MemberID {
+	st := s.Stream(sr)
+	if held, _ := holding(s, st); held {
+		return nil
+	}
+	var ids []MemberID
+	for _, id := range watched(st, sr) {
+		if a := st.Attempt; a != nil && (id == a.From || id == a.Target) {
+			continue
+		}
+		if !st.Round.Members[id.String()].Reachable() {
+			continue
+		}
+		if k, _ := stand(st, id); k == repairable || k == writing {
+			ids = append(ids, id)
+		}
+		if _, open := st.Members[id.String()].openExcept(); open && !slices.Contains(ids, id) {
+			ids = append(ids, id) // its effect may be there to see
+		}
+	}
+	return ids
+}
+
+// Repair is the next move for one such member, given a live reading of it.
+func Repair(st StreamState, node string, id MemberID, v View) Move {
+	views := Views{Members: map[string]View{id.String(): v}}
+	if m, ok := closeSeen(st, views); ok {
+		return m
+	}
+	shape, ok := v.shape()
+	m := st.Members[id.String()]
+	if !ok || m.Want == nil || shape.Equal(*m.Want) || shape.Kind == ShapeMirror {
+		return Move{Kind: MoveNone}
+	}
+	m.Config = v.Snapshot.Config
+	st = st.clone()
+	st.Members[id.String()] = m
+	if k, _ := stand(st, id); k != repairable && k != writing {
+		return Move{Kind: MoveNone}
+	}
+	kind := repairKind(m)
+	for _, w := range m.Writes {
+		if w.Open() && w.Kind == kind && kind.repeatable() {
+			return Move{Kind: MoveSend, Write: w, Resend: true}
+		}
+	}
+	w, err := compose(st, node, kind, id, v.Snapshot.Config, nil)
+	if err != nil || !w.Shape.Equal(*m.Want) {
+		return Move{Kind: MoveNone}
+	}
+	w.Repair = true
+	return Move{Kind: MoveSend, Write: w}
+}
+
+// repairKind: an origin that we only ever parked is unparked with its own age limit; a promoted stream is bound.
+func repairKind(m MemberState) WriteKind {
+	switch {
+	case m.Want.Kind == ShapeParked:
+		return WritePark
+	case m.Promoted > 0:
+		return WriteBind
+	}
+	return WriteUnpark
+}
+
+// Worth reports whether a round must be logged: something is not up, was not up, changed, or is still owed. Rounds of
+// a stream that is and stays healthy are not, and cost the log nothing.
+func Worth(s State, sr StreamRules, r StreamRound) bool {
+	st, known := s.Streams[sr.Name]
+	if !known || st.Attempt != nil || r.Agreement != AgreedUp || st.Round.Agreement != AgreedUp {
+		return true
+	}
+	if r.Reason.Code != st.Round.Reason.Code || hashes(r) != hashes(st.Round) || len(st.openWrites()) > 0 {
+		return true
+	}
+	for key, m := range r.Members {
+		old := st.Members[key]
+		if m.Evidence != st.Round.Members[key].Evidence || m.Now != nil && (m.Now.ConfigSum != old.ConfigSum || !m.Now.Created.Equal(old.Created)) {
+			return true
+		}
+	}
+	return len(Debts(s, sr)) > 0
+}
+
+func hashes(r StreamRound) string {
+	text := ""
+	for _, v := range r.Votes {
+		if v.Fresh {
+			text += v.ConfigHash + " "
+		}
+	}
+	return text
+}

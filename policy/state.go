@@ -1,0 +1,281 @@
+package policy
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+)
+
+// FormatVersion is the version of the persisted Command and State. A newer one must not be guessed at: the node
+// that meets it stops.
+const FormatVersion = 1
+
+// State is all that the watchdogs agree on. It is a value: Apply returns a new one and leaves the old alone.
+type State struct {
+	Version int                    `json:"version"`
+	Streams map[string]StreamState `json:"streams"`
+	Hold    Hold                   `json:"hold"`
+	// Override is the newest request of SIGUSR1 that has not expired.
+	Override *Override `json:"override,omitempty"`
+	// Outages are the completed failovers that the storm brake counts, oldest first: one a site and outage.
+	Outages []SiteOutage `json:"outages,omitempty"`
+	// History are the newest entries, oldest first, at most maxHistory.
+	History []Entry `json:"history,omitempty"`
+	// At is the wall time of the newest command, by its proposer's clock.
+	At time.Time `json:"at"`
+}
+
+// Hold stops all writes, for everything (State) or one stream (StreamState).
+type Hold struct {
+	Held    bool      `json:"held"`
+	Version uint64    `json:"version"` // counts the changes, so that a doubled toggle does not cancel itself
+	By      string    `json:"by,omitempty"`
+	At      time.Time `json:"at,omitzero"`
+}
+
+// Override is a request to fail over now every stream whose origin is agreed to be down.
+type Override struct {
+	ID      string    `json:"id"`
+	By      string    `json:"by"`
+	At      time.Time `json:"at"`
+	Streams []string  `json:"streams,omitempty"` // none: all
+	Site    string    `json:"site,omitempty"`    // the wanted target site
+	// KeepLossLimit leaves loss.max_messages in force: a command without --allow-loss.
+	KeepLossLimit bool              `json:"keep_loss_limit,omitempty"`
+	Outcomes      map[string]Reason `json:"outcomes,omitempty"`
+}
+
+// SiteOutage is one outage of one site that was acted upon.
+type SiteOutage struct {
+	Site string    `json:"site"`
+	At   time.Time `json:"at"`
+}
+
+// Entry is one line of the history.
+type Entry struct {
+	At     time.Time `json:"at"`
+	Stream string    `json:"stream,omitempty"`
+	Epoch  uint64    `json:"epoch,omitempty"`
+	Kind   string    `json:"kind"`
+	Reason Reason    `json:"reason"`
+}
+
+const maxHistory = 500
+
+// StreamState is what is agreed on about one guarded stream.
+type StreamState struct {
+	Name    string                 `json:"name"`
+	Primary MemberID               `json:"primary"`
+	Members map[string]MemberState `json:"members"`
+	// Epoch is the number of the newest attempt, an aborted one included.
+	Epoch uint64 `json:"epoch"`
+	Clock Clock  `json:"clock"`
+	// Round is the newest logged round, and what Decide judges by.
+	Round   StreamRound `json:"round"`
+	Attempt *Attempt    `json:"attempt,omitempty"`
+	// Last is the newest finished attempt, done or aborted.
+	Last     *Attempt  `json:"last,omitempty"`
+	Hold     Hold      `json:"hold"`
+	Approval *Approval `json:"approval,omitempty"`
+	// CompletedAt is the wall time of the last completed failover, from which the cool-down counts.
+	CompletedAt time.Time `json:"completed_at,omitzero"`
+	// Reason is the newest decision that was logged.
+	Reason Reason `json:"reason"`
+	// WouldHave counts the failovers that alert-only mode kept from happening.
+	WouldHave uint64 `json:"would_have,omitempty"`
+	// WriteSeq numbers the opened writes.
+	WriteSeq uint64 `json:"write_seq,omitempty"`
+	// DualCapture are the measured times in which a retired origin took messages, too.
+	DualCapture []Capture `json:"dual_capture,omitempty"`
+}
+
+// Clock is the witnessed outage of a stream's primary.
+type Clock struct {
+	// Term and Round name the newest round that was applied.
+	Term  uint64 `json:"term"`
+	Round uint64 `json:"round"`
+	// Outage is the witnessed time without the primary.
+	Outage time.Duration `json:"outage"`
+	// Agreed is the contiguous part of it that this term witnessed.
+	Agreed time.Duration `json:"agreed"`
+	// Blind is the age of the newest answer of the primary when the outage began.
+	Blind time.Duration `json:"blind"`
+}
+
+// MemberState is what is agreed on about one member. Its role follows from StreamState.Primary and Promoted.
+type MemberState struct {
+	ID MemberID `json:"id"`
+	// Created is the member's incarnation as the log holds it; Recreated is that of a later one which took the name of
+	// a primary or of a stream that we wrote.
+	Created   time.Time `json:"created,omitzero"`
+	Recreated time.Time `json:"recreated,omitzero"`
+	// Config is the newest logged raw config, ConfigSum its Sum.
+	Config    json.RawMessage `json:"config,omitempty"`
+	ConfigSum string          `json:"config_sum,omitempty"`
+	// Original is the newest config in which the member was bound to real subjects as an origin, before any park of
+	// ours: what an unpark gives back and a promotion carries over.
+	Original json.RawMessage `json:"original,omitempty"`
+	// Best is the newest logged answer with the highest last_seq of this incarnation, without its config.
+	Best *Snapshot `json:"best,omitempty"`
+	// Writes are all writes to the member that may still matter: the open ones, and the closed ones whose stamps a
+	// late copy could bring back.
+	Writes []Write `json:"writes,omitempty"`
+	// Want is the shape that the log wants, and WantWrite the write that asked for it; nil as long as we never wrote.
+	Want      *Shape  `json:"want,omitempty"`
+	WantWrite WriteID `json:"want_write,omitempty"`
+	// Promoted is the epoch of the first promote intent, 0 when there never was one. Such a stream stays watched.
+	Promoted uint64 `json:"promoted,omitempty"`
+	// Retired marks a former primary: fenced whenever it answers.
+	Retired uint64 `json:"retired,omitempty"` // the epoch that replaced it
+	Deleted bool   `json:"deleted,omitempty"` // by us
+	// FencedAt is the wall time at which a retired member was first read back parked; zero: the fence is a debt.
+	FencedAt time.Time `json:"fenced_at,omitzero"`
+}
+
+// Capture measures the time in which a retired origin took messages beside the new primary.
+type Capture struct {
+	Member  MemberID  `json:"member"`
+	Epoch   uint64    `json:"epoch"`
+	SeenAt  time.Time `json:"seen_at"`          // first seen answering unparked
+	Fenced  time.Time `json:"fenced,omitzero"`  // read back parked
+	FromSeq uint64    `json:"from_seq"`         // its last_seq when first seen
+	ToSeq   uint64    `json:"to_seq,omitempty"` // its last_seq when read back parked
+}
+
+// Approval is a person's consent to one attempt as it was shown.
+type Approval struct {
+	Epoch  uint64    `json:"epoch"` // of the attempt that it allows: StreamState.Epoch+1
+	Target MemberID  `json:"target"`
+	Loss   Loss      `json:"loss"`
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+}
+
+// Attempt is one failover, from its begin to its end.
+type Attempt struct {
+	Epoch      uint64   `json:"epoch"`
+	Kind       string   `json:"kind"` // "failover"
+	Phase      Phase    `json:"phase"`
+	From       MemberID `json:"from"`
+	Target     MemberID `json:"target"`
+	Trigger    string   `json:"trigger"` // threshold, approval, signal, command
+	By         string   `json:"by"`      // the watchdog that began it
+	ConfigHash string   `json:"config_hash"`
+	// Rules are frozen: a reload does not change a running attempt.
+	Rules    StreamRules     `json:"rules"`
+	Votes    []Vote          `json:"votes"`
+	Outage   time.Duration   `json:"outage"`
+	Loss     Loss            `json:"loss"`
+	Shared   bool            `json:"shared"`           // origin and target live in one meta group
+	Subjects []string        `json:"subjects"`         // to be bound
+	Origin   json.RawMessage `json:"origin,omitempty"` // the origin's raw config to carry over
+	// PromoteOpened is set once a promote was logged: from then on the target never changes, and abort is illegal.
+	PromoteOpened bool `json:"promote_opened"`
+	DeleteOpened  bool `json:"delete_opened,omitempty"`
+	// FenceDebt says that the origin could not be fenced at the time, and must be as soon as it answers.
+	FenceDebt bool `json:"fence_debt,omitempty"`
+	// LastSeq is the target's last sequence when it stood still after the promotion.
+	LastSeq uint64 `json:"last_seq,omitempty"`
+	// Waiting is why the current phase does not go on; its code is InProgress while it does.
+	Waiting Reason       `json:"waiting"`
+	Tries   int          `json:"tries"`
+	Steps   []StepRecord `json:"steps,omitempty"`
+	BeganAt time.Time    `json:"began_at"`
+	EndedAt time.Time    `json:"ended_at,omitzero"`
+}
+
+// StepRecord is one finished phase.
+type StepRecord struct {
+	Phase Phase         `json:"phase"`
+	Took  time.Duration `json:"took"`
+	At    time.Time     `json:"at"`
+	Text  string        `json:"text,omitempty"`
+}
+
+// NewState returns the empty state.
+func NewState() State {
+	return State{Version: FormatVersion, Streams: map[string]StreamState{}}
+}
+
+// Stream returns the state of a guarded stream, a fresh one with the config's origin as primary when the log knows
+// nothing of it yet.
+func (s State) Stream(r StreamRules) StreamState {
+	if st, ok := s.Streams[r.Name]; ok {
+		return st
+	}
+	return StreamState{Name: r.Name, Primary: r.Origin, Members: map[string]MemberState{}}
+}
+
+// clone copies everything that an Apply may change in place.
+func (s StreamState) clone() StreamState {
+	s.Members = maps.Clone(s.Members)
+	if s.Members == nil {
+		s.Members = map[string]MemberState{}
+	}
+	for k, m := range s.Members {
+		m.Writes = slices.Clone(m.Writes)
+		s.Members[k] = m
+	}
+	if s.Attempt != nil {
+		a := *s.Attempt
+		a.Steps = slices.Clone(a.Steps)
+		s.Attempt = &a
+	}
+	s.DualCapture = slices.Clone(s.DualCapture)
+	return s
+}
+
+// watched lists the members of a stream to look at: the configured ones, and every one that the log knows to have had
+// a promote intent or to have been a primary, even after a reload removed it. Sorted.
+func watched(st StreamState, sr StreamRules) []MemberID {
+	ids := sr.Members()
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		if !slices.Contains(ids, m.ID) && (m.Promoted > 0 || m.Retired > 0 || m.ID == st.Primary) {
+			ids = append(ids, m.ID)
+		}
+	}
+	slices.SortFunc(ids, MemberID.Compare)
+	return ids
+}
+
+// Watched is watched for those who must look: the members that a probe has to include.
+func (s State) Watched(r StreamRules) []MemberID { return watched(s.Stream(r), r) }
+
+// openWrites lists the open writes of a stream in the order of their opening.
+func (s StreamState) openWrites() []Write {
+	var open []Write
+	for _, key := range sortedKeys(s.Members) {
+		for _, w := range s.Members[key].Writes {
+			if w.Open() {
+				open = append(open, w)
+			}
+		}
+	}
+	slices.SortFunc(open, compareWrites)
+	return open
+}
+
+// OpenWrites is openWrites for those who report.
+func (s StreamState) OpenWrites() []Write { return s.openWrites() }
+
+// openExcept returns an open write on the member that is of none of the kinds.
+func (m MemberState) openExcept(kinds ...WriteKind) (Write, bool) {
+	for _, w := range m.Writes {
+		if w.Open() && !slices.Contains(kinds, w.Kind) {
+			return w, true
+		}
+	}
+	return Write{}, false
+}
+
+// find returns a write of the member by its id.
+func (m MemberState) find(id WriteID) (Write, bool) {
+	for _, w := range m.Writes {
+		if w.ID == id {
+			return w, true
+		}
+	}
+	return Write{}, false
+}

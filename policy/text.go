@@ -1,0 +1,26 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+func reasonf(c Code, format string, args ...any) Reason {
+	return Reason{Code: c, Text: fmt.Sprintf(format, args...)}
+}
+
+func list(names []string) string { return strings.Join(names, ", ") }
+
+// evidenceList reads "wd-east timeout, wd-west no_responders".
+func evidenceList(votes []Vote) string {
+	parts := make([]string, 0, len(votes))
+	for _, v := range votes {
+		parts = append(parts, v.Node+" "+string(v.Evidence))
+	}
+	return list(parts)
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
