@@ -1,0 +1,32 @@
+//go:build unix
+
+package election
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// alive reports whether an idle connection can still be used: its peer has neither closed it nor sent anything, for a
+// peer that sends while nothing was asked sends the end. It looks without reading and without waiting.
+func alive(conn net.Conn) bool {
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = c.NetConn()
+	}
+	sys, ok := conn.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peek error
+	var b [1]byte
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, peek = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return true
+	})
+	return err == nil && (errors.Is(peek, syscall.EAGAIN) || errors.Is(peek, syscall.EWOULDBLOCK))
+}

@@ -1,0 +1,247 @@
+package election
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// journal is the state machine of the tests: it remembers every command, in order.
+type journal struct {
+	mu      sync.Mutex
+	entries []string
+}
+
+func (j *journal) Apply(_ uint64, data []byte) any {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if string(data) == "panic" {
+		panic("told to")
+	}
+	j.entries = append(j.entries, string(data))
+	return len(j.entries)
+}
+
+func (j *journal) Snapshot() ([]byte, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return json.Marshal(j.entries)
+}
+
+func (j *journal) Restore(data []byte) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = nil
+	return json.Unmarshal(data, &j.entries)
+}
+
+func (j *journal) all() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.entries)
+}
+
+// member is one node of a test's group, with everything needed to start it again.
+type member struct {
+	t    *testing.T
+	opts Options
+	fsm  *journal
+	node *Node
+	lead Lead // nil: wait for the end of the term
+
+	mu     sync.Mutex
+	terms  []uint64 // in which it led
+	active int      // calls of Lead under way
+
+	stop context.CancelFunc
+	err  chan error
+}
+
+// group is a set of members on loopback, with stores in temporary directories.
+type group struct {
+	t       *testing.T
+	members []*member
+}
+
+// newGroup prepares n members; tune may change their options.
+func newGroup(t *testing.T, n int, tune func(*Options)) *group {
+	t.Helper()
+	g := &group{t: t}
+	var peers []Peer
+	for i := range n {
+		peers = append(peers, Peer{ID: fmt.Sprintf("wd-%d", i+1), Addr: freeAddr(t)})
+	}
+	for _, p := range peers {
+		o := Options{
+			ID: p.ID, Peers: peers, DataDir: t.TempDir(), CommitEvery: time.Second,
+			Heartbeat: 150 * time.Millisecond, Election: 150 * time.Millisecond, Lease: 100 * time.Millisecond,
+			Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", p.ID),
+		}
+		if tune != nil {
+			tune(&o)
+		}
+		g.members = append(g.members, &member{t: t, opts: o})
+	}
+	t.Cleanup(g.close)
+	return g
+}
+
+// freeAddr returns an address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// testWriter writes to a test's log.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", b[:len(b)-1])
+	return len(b), nil
+}
+
+func (g *group) start() {
+	g.t.Helper()
+	for _, m := range g.members {
+		m.start()
+	}
+}
+
+func (g *group) close() {
+	for _, m := range g.members {
+		m.kill()
+	}
+}
+
+func (m *member) start() {
+	m.t.Helper()
+	if err := m.open(); err != nil {
+		m.t.Fatalf("open %s: %v", m.opts.ID, err)
+	}
+	m.run()
+}
+
+func (m *member) open() (err error) {
+	m.fsm = &journal{}
+	m.opts.FSM = m.fsm
+	m.node, err = Open(m.opts)
+	return err
+}
+
+func (m *member) run() {
+	var ctx context.Context
+	ctx, m.stop = context.WithCancel(context.Background())
+	m.err = make(chan error, 1)
+	node, errs := m.node, m.err
+	go func() { errs <- node.Run(ctx, m.work) }()
+}
+
+// work is the Lead of a member: it records the term.
+func (m *member) work(ctx context.Context, term Term) error {
+	m.mu.Lock()
+	m.active++
+	if m.active > 1 {
+		m.t.Errorf("%s leads two terms at once", m.opts.ID)
+	}
+	m.terms = append(m.terms, term.Number)
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.active--
+	}()
+	if m.lead != nil {
+		return m.lead(ctx, term)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (m *member) led() []uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.terms)
+}
+
+func (m *member) leading() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.active > 0
+}
+
+// kill closes a running member abruptly.
+func (m *member) kill() {
+	if m.node == nil {
+		return
+	}
+	m.node.Close()
+	if m.err != nil {
+		if err := <-m.err; !errors.Is(err, errClosed) && err != nil {
+			m.t.Logf("%s ended: %v", m.opts.ID, err)
+		}
+		m.stop()
+	}
+	m.node, m.err = nil, nil
+}
+
+// end stops a member in the orderly way and returns Run's error.
+func (m *member) end() error {
+	m.stop()
+	err := <-m.err
+	m.node, m.err = nil, nil
+	return err
+}
+
+// leader waits until exactly one running member works as the leader, and returns it.
+func (g *group) leader() *member {
+	g.t.Helper()
+	var leader *member
+	eventually(g.t, "one member leads", func() bool {
+		leader = nil
+		for _, m := range g.members {
+			if m.node != nil && m.leading() && m.node.IsLeader() {
+				if leader != nil {
+					return false
+				}
+				leader = m
+			}
+		}
+		return leader != nil
+	})
+	return leader
+}
+
+// eventually polls a condition, and fails the test when it does not hold in time.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func propose(t *testing.T, m *member, cmd string) any {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	result, err := m.node.Propose(ctx, []byte(cmd))
+	if err != nil {
+		t.Fatalf("propose %q at %s: %v", cmd, m.opts.ID, err)
+	}
+	return result
+}

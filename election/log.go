@@ -1,0 +1,100 @@
+package election
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Keys of log attributes.
+const (
+	keyError  = "error"
+	keyLeader = "leader"
+	keyPeer   = "peer"
+	keyRemote = "remote"
+	keyTerm   = "term"
+	keyReason = "reason"
+	keyPause  = "pause"
+	keyIndex  = "index"
+)
+
+// repeatEvery is how often raft may say the same thing above DEBUG: a dead peer is worth a line, not four a second.
+const repeatEvery = 30 * time.Second
+
+// newRaftLogger returns the logger for raft and its stores, which writes to log: WARN and above as they are, the rest
+// as DEBUG, because raft's INFO is about its own works.
+func newRaftLogger(log *slog.Logger) hclog.Logger {
+	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off})
+	l.RegisterSink(&sink{log: log.With("from", "raft"), said: make(map[string]time.Time)})
+	return l
+}
+
+// sink receives what raft logs.
+type sink struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	said map[string]time.Time // when a line above DEBUG was last said
+}
+
+// Accept implements hclog.SinkAdapter.
+func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
+	to := slog.LevelDebug
+	switch level {
+	case hclog.Warn:
+		to = slog.LevelWarn
+	case hclog.Error:
+		to = slog.LevelError
+	}
+	attrs := make([]any, 0, len(args))
+	about := msg
+	for i := 0; i+1 < len(args); i += 2 {
+		key := strings.ReplaceAll(fmt.Sprint(args[i]), "-", "_")
+		value := plain(args[i+1])
+		attrs = append(attrs, slog.Any(key, value))
+		if key == keyPeer || key == "target" || key == "server_id" {
+			about += fmt.Sprint(" ", value)
+		}
+	}
+	if to > slog.LevelDebug && s.repeats(about) {
+		to = slog.LevelDebug
+	}
+	s.log.Log(context.Background(), to, msg, attrs...)
+}
+
+// repeats reports whether the same was said lately.
+func (s *sink) repeats(about string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if last, ok := s.said[about]; ok && now.Sub(last) < repeatEvery {
+		return true
+	}
+	if len(s.said) > 256 {
+		clear(s.said)
+	}
+	s.said[about] = now
+	return false
+}
+
+// plain turns a value of raft's loggers into one that slog prints well. Structs are printed at once, because raft may
+// change them after the call.
+func plain(v any) any {
+	switch v := v.(type) {
+	case hclog.Format:
+		if len(v) > 0 {
+			return fmt.Sprintf(fmt.Sprint(v[0]), v[1:]...)
+		}
+		return ""
+	case string, bool, int, int64, uint64, time.Duration, error:
+		return v
+	default:
+		return fmt.Sprintf("%v", v)
+	}
+}

@@ -1,0 +1,194 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Limits of the peers' port. A peer uses a handful of connections; the limits keep a stranger from taking memory.
+const (
+	maxGreetings  = 64 // accepted connections that have not introduced themselves yet
+	maxConns      = 64 // open connections a peer and stream
+	greetTimeout  = 5 * time.Second
+	acceptBackoff = 50 * time.Millisecond
+)
+
+// The first byte of a connection selects its stream.
+const (
+	streamRaft = 'R'
+	streamCall = 'C'
+)
+
+// port is the peers' port: one listener for raft and for calls, and the way to the other peers' ports.
+type port struct {
+	self   string
+	peers  map[string]string // id → the address at which this node reaches it
+	group  [groupLen]byte
+	ln     net.Listener
+	log    *slog.Logger
+	secure *secure // nil: plain TCP on loopback
+	// dialAddr opens a connection to an address; tests replace it.
+	dialAddr func(ctx context.Context, addr string) (net.Conn, error)
+
+	raft chan net.Conn // accepted connections for raft
+
+	mu     sync.Mutex
+	conns  map[*trackedConn]struct{}
+	open   map[string]int // by stream and peer
+	closed bool
+	wg     sync.WaitGroup
+}
+
+func newPort(o Options, ln net.Listener, sec *secure) *port {
+	p := &port{
+		self: o.ID, peers: make(map[string]string), group: groupOf(o.peerIDs()), ln: ln, log: o.Log, secure: sec,
+		dialAddr: func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		},
+		raft: make(chan net.Conn), conns: make(map[*trackedConn]struct{}), open: make(map[string]int),
+	}
+	for _, q := range o.Peers {
+		p.peers[q.ID] = q.Addr
+	}
+	return p
+}
+
+// serve accepts connections until ctx ends, and returns when all that it started has: calls are answered by answer,
+// raft's connections wait in p.raft.
+func (p *port) serve(ctx context.Context, answer func(ctx context.Context, conn net.Conn, from string)) {
+	defer p.wg.Wait()
+	defer p.closeConns()
+	defer context.AfterFunc(ctx, func() { p.ln.Close() })()
+	greetings := make(chan struct{}, maxGreetings)
+	for ctx.Err() == nil {
+		conn, err := p.ln.Accept()
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+				p.log.Warn("cannot accept a peer's connection", keyError, err)
+			}
+			sleep(ctx, acceptBackoff)
+			continue
+		}
+		select {
+		case greetings <- struct{}{}:
+		default:
+			conn.Close()
+			continue
+		}
+		p.wg.Go(func() {
+			p.welcome(ctx, conn, func() { <-greetings }, answer)
+		})
+	}
+}
+
+// welcome lets a connection introduce itself and hands it to its stream.
+func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer func(context.Context, net.Conn, string)) {
+	conn, h, err := p.greet(ctx, raw)
+	greeted()
+	if err != nil {
+		raw.Close()
+		if ctx.Err() == nil {
+			p.log.Warn("refused a connection to the peers' port", keyRemote, raw.RemoteAddr().String(), keyError, err)
+		}
+		return
+	}
+	tracked, err := p.track(conn, h.stream, h.from)
+	if err != nil {
+		conn.Close()
+		p.log.Warn("refused a connection to the peers' port", keyPeer, h.from, keyError, err)
+		return
+	}
+	if h.stream == streamCall {
+		defer tracked.Close()
+		answer(ctx, tracked, h.from)
+		return
+	}
+	select {
+	case p.raft <- tracked: // raft closes it
+	case <-ctx.Done():
+		tracked.Close()
+	}
+}
+
+// dial opens a stream to a peer. The returned connection has no deadline.
+func (p *port) dial(ctx context.Context, stream byte, to string) (net.Conn, error) {
+	addr, ok := p.peers[to]
+	if !ok {
+		return nil, fmt.Errorf("peer %q is not configured", to)
+	}
+	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
+	defer cancel()
+	raw, err := p.dialAddr(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("dial peer %s: %w", to, err)
+	}
+	conn, err := p.introduce(ctx, raw, hello{stream: stream, group: p.group, from: p.self, to: to})
+	if err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("dial peer %s at %s: %w", to, addr, err)
+	}
+	return conn, nil
+}
+
+// trackedConn is an accepted connection that the port closes at its end, if nobody did before.
+type trackedConn struct {
+	net.Conn
+	once   sync.Once
+	forget func()
+}
+
+// Close implements net.Conn.
+func (c *trackedConn) Close() error {
+	c.once.Do(c.forget)
+	return c.Conn.Close()
+}
+
+func (p *port) track(conn net.Conn, stream byte, from string) (*trackedConn, error) {
+	key := string(stream) + from
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, net.ErrClosed
+	}
+	if p.open[key] >= maxConns {
+		return nil, fmt.Errorf("it has %d connections open already", maxConns)
+	}
+	p.open[key]++
+	c := &trackedConn{Conn: conn}
+	c.forget = func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.open[key]--
+		delete(p.conns, c)
+	}
+	p.conns[c] = struct{}{}
+	return c, nil
+}
+
+// closeConns closes every accepted connection, which ends those who read from them.
+func (p *port) closeConns() {
+	p.mu.Lock()
+	p.closed = true
+	conns := slices.Collect(maps.Keys(p.conns))
+	p.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// sleep waits for d, or less if ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,210 @@
+package election
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+const (
+	storeFile   = "raft.db"
+	lockTimeout = 2 * time.Second        // another process holds the store
+	retryEvery  = 200 * time.Millisecond // a term that could not be saved is tried again
+	sumLen      = 4
+)
+
+// Raft's keys in the stable store. The vote's two keys are kept under one of ours, so that a crash cannot part them.
+var (
+	keyCurrentTerm  = []byte("CurrentTerm")
+	keyLastVoteTerm = []byte("LastVoteTerm")
+	keyLastVoteCand = []byte("LastVoteCand")
+	keyVote         = []byte("Vote")
+)
+
+// errStepDown is what the log store answers to the step-down entry; see stepDownEntry.
+var errStepDown = errors.New("stepping down on purpose")
+
+// stepDownEntry is a command that the log store refuses. Raft has no call to step down, but a leader whose log store
+// fails does so at once. It is not an envelope, so no command can be taken for it, and it is never stored.
+var stepDownEntry = []byte("step down")
+
+// errNotFound has the text by which raft knows that a key was never set.
+var errNotFound = errors.New("not found")
+
+// store is raft's log and stable store: bolt with a checksum on every record, because bolt has none on its data.
+type store struct {
+	bolt  *raftboltdb.BoltStore
+	path  string
+	log   *slog.Logger
+	fatal func(error)
+	stop  chan struct{} // closed when the node stops
+
+	// running is set once raft's goroutines call: from then on damage ends the calling goroutine, as raft would panic.
+	running atomic.Bool
+	// failing is the last write's error, until a write succeeds.
+	failing atomic.Pointer[error]
+
+	voteMu   sync.Mutex
+	voteTerm uint64 // set by raft, not yet stored: its candidate follows
+}
+
+// openStore opens or creates the bolt file.
+func openStore(path string, log *slog.Logger) (*store, error) {
+	s := &store{path: path, log: log, stop: make(chan struct{}), fatal: func(error) {}}
+	err := guard(func() error {
+		opts := raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: lockTimeout}}
+		var err error
+		s.bolt, err = raftboltdb.New(opts)
+		return err
+	})
+	switch {
+	case errors.Is(err, bbolt.ErrTimeout):
+		return nil, fmt.Errorf("open %s: another process uses it", path)
+	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch),
+		errors.Is(err, ErrDamaged):
+		return nil, damaged(path, err)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// guard runs f and turns a panic, or a fault in the mapped file, into an error: bolt panics on damaged pages.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	return f()
+}
+
+// damaged names the file and what to do about it.
+func damaged(path string, err error) error {
+	if !errors.Is(err, ErrDamaged) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return fmt.Errorf("%s: %w: move the data directory away, and this node rejoins from its peers with an empty one; "+
+		"never remove the stores of a majority of the peers", path, err)
+}
+
+func (s *store) close() error { return s.bolt.Close() }
+
+// FirstIndex implements raft.LogStore.
+func (s *store) FirstIndex() (i uint64, err error) {
+	err = guard(func() error { i, err = s.bolt.FirstIndex(); return err })
+	return i, s.check(err)
+}
+
+// LastIndex implements raft.LogStore.
+func (s *store) LastIndex() (i uint64, err error) {
+	err = guard(func() error { i, err = s.bolt.LastIndex(); return err })
+	return i, s.check(err)
+}
+
+// GetLog implements raft.LogStore.
+func (s *store) GetLog(index uint64, entry *raft.Log) error {
+	err := guard(func() error { return s.bolt.GetLog(index, entry) })
+	switch {
+	case errors.Is(err, raft.ErrLogNotFound):
+		return raft.ErrLogNotFound
+	case err == nil && entry.Index != index:
+		err = fmt.Errorf("%w: it says that it is entry %d", ErrDamaged, entry.Index)
+	case err == nil:
+		err = openEntry(entry)
+	default:
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if err != nil {
+		return s.check(fmt.Errorf("log entry %d: %w", index, err))
+	}
+	return nil
+}
+
+// StoreLog implements raft.LogStore.
+func (s *store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log{entry}) }
+
+// StoreLogs implements raft.LogStore.
+func (s *store) StoreLogs(entries []*raft.Log) error {
+	sealed := make([]*raft.Log, len(entries))
+	for i, e := range entries {
+		if bytes.Equal(e.Data, stepDownEntry) {
+			return errStepDown
+		}
+		sealed[i] = sealEntry(e)
+	}
+	return s.wrote(guard(func() error { return s.bolt.StoreLogs(sealed) }))
+}
+
+// DeleteRange implements raft.LogStore.
+func (s *store) DeleteRange(low, high uint64) error {
+	return s.wrote(guard(func() error { return s.bolt.DeleteRange(low, high) }))
+}
+
+// sealEntry returns a copy with a checksum behind its Extensions, the field that raft leaves to log stores.
+func sealEntry(e *raft.Log) *raft.Log {
+	c := *e
+	c.Extensions = binary.BigEndian.AppendUint32(bytes.Clone(e.Extensions), entrySum(e))
+	return &c
+}
+
+// openEntry checks and removes what sealEntry added.
+func openEntry(e *raft.Log) error {
+	n := len(e.Extensions) - sumLen
+	if n < 0 {
+		return fmt.Errorf("%w: no checksum", ErrDamaged)
+	}
+	want := binary.BigEndian.Uint32(e.Extensions[n:])
+	if e.Extensions = e.Extensions[:n]; n == 0 {
+		e.Extensions = nil
+	}
+	if got := entrySum(e); got != want {
+		return fmt.Errorf("%w: checksum is %08x, stored is %08x", ErrDamaged, got, want)
+	}
+	return nil
+}
+
+func entrySum(e *raft.Log) uint32 {
+	var head [25]byte
+	binary.BigEndian.PutUint64(head[0:], e.Index)
+	binary.BigEndian.PutUint64(head[8:], e.Term)
+	head[16] = byte(e.Type)
+	binary.BigEndian.PutUint64(head[17:], uint64(len(e.Data)))
+	sum := crc32.Update(0, castagnoli, head[:])
+	sum = crc32.Update(sum, castagnoli, e.Data)
+	return crc32.Update(sum, castagnoli, e.Extensions)
+}
+
+// wrote remembers whether the last write succeeded.
+func (s *store) wrote(err error) error {
+	if err == nil {
+		s.failing.Store(nil)
+		return nil
+	}
+	err = fmt.Errorf("write %s: %w", s.path, err)
+	s.failing.Store(&err)
+	return s.check(err)
+}
+
+// check passes err on, but stops the node when it means damage while raft runs.
+func (s *store) check(err error) error {
+	if err == nil || !errors.Is(err, ErrDamaged) || !s.running.Load() {
+		return err
+	}
+	s.fatal(damaged(s.path, err))
+	runtime.Goexit() // raft panics when its log cannot be read; the node is being stopped with an explanation instead
+	return err
+}

@@ -1,0 +1,119 @@
+package election
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// stream is the part of the peers' port that raft uses. To raft, a peer's address is its id: each node resolves ids by
+// its own configuration when it dials. So the addresses that raft stores, votes for and compares are the same on every
+// node, whatever the network between two of them looks like.
+type stream struct {
+	port *port
+	once sync.Once
+	done chan struct{}
+
+	mu     sync.Mutex
+	dialed map[*dialedConn]struct{} // nil after abort
+}
+
+func newStream(p *port) *stream {
+	return &stream{port: p, done: make(chan struct{}), dialed: make(map[*dialedConn]struct{})}
+}
+
+// Accept implements net.Listener.
+func (s *stream) Accept() (net.Conn, error) {
+	select {
+	case conn := <-s.port.raft:
+		return conn, nil
+	case <-s.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener. The port itself is closed by its owner.
+func (s *stream) Close() error {
+	s.once.Do(func() { close(s.done) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (s *stream) Addr() net.Addr { return idAddr(s.port.self) }
+
+// Dial implements raft.StreamLayer.
+func (s *stream) Dial(id raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	go func() { // ends with the call
+		select {
+		case <-s.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	conn, err := s.port.dial(ctx, streamRaft, string(id))
+	if err != nil {
+		return nil, err
+	}
+	return s.keep(conn)
+}
+
+// dialedConn is a connection that abort closes, if raft did not before.
+type dialedConn struct {
+	net.Conn
+	stream *stream
+}
+
+// Close implements net.Conn.
+func (c *dialedConn) Close() error {
+	c.stream.mu.Lock()
+	delete(c.stream.dialed, c)
+	c.stream.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (s *stream) keep(conn net.Conn) (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dialed == nil {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	c := &dialedConn{Conn: conn, stream: s}
+	s.dialed[c] = struct{}{}
+	return c, nil
+}
+
+// abort closes the stream and every connection that raft opened: raft's goroutines would wait for the answers
+// otherwise.
+func (s *stream) abort() {
+	s.Close()
+	s.mu.Lock()
+	conns := s.dialed
+	s.dialed = nil
+	s.mu.Unlock()
+	for c := range conns {
+		c.Conn.Close()
+	}
+}
+
+// idAddr is a peer's address as raft knows it: its id.
+type idAddr string
+
+// Network implements net.Addr.
+func (idAddr) Network() string { return "peer" }
+
+// String implements net.Addr.
+func (a idAddr) String() string { return string(a) }
+
+// byID makes raft use ids as addresses, whatever addresses its stored configuration holds.
+type byID struct{}
+
+// ServerAddr implements raft.ServerAddressProvider.
+func (byID) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	return raft.ServerAddress(id), nil
+}
