@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -11,6 +12,10 @@ import (
 // envServer names the config file of the nats-server that this process is to
 // be.
 const envServer = "UNDERSTUDY_LAB_SERVER"
+
+// gatewayDelay is short since a lab's servers all start at once; the server's
+// own default waits 1 s for the local cluster to form.
+const gatewayDelay = 20 * time.Millisecond
 
 // RunIfChild turns the process into a lab server and never returns, when a lab
 // started it as one. Otherwise it does nothing. It must come first in main and
@@ -33,6 +38,7 @@ func runServer(file string) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", file, err)
 	}
+	server.SetGatewaysSolicitDelay(gatewayDelay)
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("configure %s: %w", file, err)

@@ -11,6 +11,7 @@ import (
 // before a link existed included.
 type links struct {
 	ports *ports
+	hold  chan struct{} // closed when the lab is ready, see Proxy.dial
 
 	mu      sync.Mutex
 	proxies map[linkKey]*Proxy
@@ -32,6 +33,7 @@ type rule struct {
 func newLinks(p *ports) *links {
 	return &links{
 		ports:   p,
+		hold:    make(chan struct{}),
 		proxies: make(map[linkKey]*Proxy),
 		sites:   make(map[string]rule),
 		pairs:   make(map[pair]rule),
@@ -56,7 +58,7 @@ func (l *links) get(k linkKey) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := NewProxy(addr, k.target)
+	p, err := newProxy(addr, k.target, l.hold)
 	if err != nil {
 		return nil, err
 	}

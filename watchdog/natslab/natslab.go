@@ -128,6 +128,7 @@ func (l *Lab) launch(ctx context.Context) error {
 	if err := l.layOut(); err != nil {
 		return err
 	}
+	defer close(l.links.hold)
 	for _, s := range l.allServers() {
 		if err := s.start(); err != nil {
 			return err

@@ -39,6 +39,7 @@ func (s LinkState) String() string {
 const (
 	chunkSize   = 16 << 10        // read size of a pump
 	queueChunks = 256             // chunks in flight per direction: bounds what a stalled reader can hide in here
+	dialAgain   = 5 * time.Millisecond
 	dialTimeout = 2 * time.Second // to the target, which is on loopback
 )
 
@@ -48,6 +49,7 @@ type Proxy struct {
 	addr, target string
 	forwarded    atomic.Int64
 	wg           sync.WaitGroup
+	hold         <-chan struct{} // until closed, a failed dial is tried again; may be nil
 
 	mu     sync.Mutex
 	state  LinkState
@@ -59,7 +61,11 @@ type Proxy struct {
 
 // NewProxy listens on addr and forwards to target until Close.
 func NewProxy(addr, target string) (*Proxy, error) {
-	p := &Proxy{addr: addr, target: target, conns: make(map[*link]struct{})}
+	return newProxy(addr, target, nil)
+}
+
+func newProxy(addr, target string, hold <-chan struct{}) (*Proxy, error) {
+	p := &Proxy{addr: addr, target: target, hold: hold, conns: make(map[*link]struct{})}
 	if err := p.listenLocked(); err != nil {
 		return nil, err
 	}
@@ -186,7 +192,7 @@ func (p *Proxy) serve(c *link) {
 		c.swallow()
 		return
 	}
-	far, err := net.DialTimeout("tcp", p.target, dialTimeout)
+	far, err := p.dial(c)
 	if err != nil || !c.setFar(far) {
 		return
 	}
@@ -194,6 +200,25 @@ func (p *Proxy) serve(c *link) {
 	wg.Go(func() { c.pump(c.far, c.near) })
 	wg.Go(func() { c.pump(c.near, c.far) })
 	wg.Wait()
+}
+
+// dial connects to the target. While the lab starts, it goes on trying: peers
+// that dial a server before it listens would only try again a second later, too
+// late for the first election.
+func (p *Proxy) dial(c *link) (net.Conn, error) {
+	for {
+		far, err := net.DialTimeout("tcp", p.target, dialTimeout)
+		if err == nil || p.hold == nil {
+			return far, err
+		}
+		select {
+		case <-p.hold:
+			return nil, err
+		case <-c.done:
+			return nil, err
+		case <-time.After(dialAgain):
+		}
+	}
 }
 
 // link is one connection through the proxy: near is the dialling side.
