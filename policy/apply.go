@@ -67,7 +67,8 @@ func (s *State) note(at time.Time, stream string, epoch uint64, kind string, r R
 	if len(keep) >= maxHistory {
 		keep = keep[len(keep)-maxHistory+1:]
 	}
-	s.History = append(slices.Clone(keep), Entry{At: at, Stream: stream, Epoch: epoch, Kind: kind, Reason: r})
+	s.EntrySeq++
+	s.History = append(slices.Clone(keep), Entry{Seq: s.EntrySeq, At: at, Stream: stream, Epoch: epoch, Kind: kind, Reason: r})
 }
 
 func applyHold(s State, c Command) (State, error) {

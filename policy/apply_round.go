@@ -20,6 +20,7 @@ func applyRound(s State, c Command) (State, error) {
 		}
 		st := old.clone()
 		st.round(c, c.Round.Streams[name], c.Round.Intervals[name])
+		s.noteRound(c.At, old, st)
 		s.Streams[name] = st
 	}
 	return s, nil
@@ -151,4 +152,40 @@ func bare(s *Snapshot) *Snapshot {
 	b := *s
 	b.Config = nil
 	return &b
+}
+
+// noteRound enters into the history what a round changed for a person: the primary lost, down or back, a retired
+// origin that answers again, and its fence.
+func (s *State) noteRound(at time.Time, old, st StreamState) {
+	was, is := old.Round.Agreement, st.Round.Agreement
+	switch {
+	case is == AgreedDown && was != AgreedDown:
+		s.note(at, st.Name, st.Epoch, "origin_down", st.Round.Reason)
+	case is == NotAgreed && (was == AgreedUp || was == ""):
+		s.note(at, st.Name, st.Epoch, "origin_suspect", st.Round.Reason)
+	case is == AgreedUp && was != AgreedUp && was != "" && st.Primary == old.Primary:
+		s.note(at, st.Name, st.Epoch, "origin_recovered", st.Round.Reason)
+	}
+	for i, c := range st.DualCapture {
+		if i >= len(old.DualCapture) {
+			s.note(at, st.Name, c.Epoch, "origin_returned", reasonf(DualCapture, "%s answers again with its old subjects, at sequence %d", c.Member, c.FromSeq))
+		} else if old.DualCapture[i].Fenced.IsZero() && !c.Fenced.IsZero() {
+			s.note(at, st.Name, c.Epoch, "origin_fenced", reasonf(DualCapture, "%s is parked; it took up to %d messages meanwhile", c.Member, c.ToSeq-min(c.FromSeq, c.ToSeq)))
+		}
+	}
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		if m.Retired > 0 && !m.FencedAt.IsZero() && old.Members[key].FencedAt.IsZero() && len(st.DualCapture) == len(old.DualCapture) && !captured(st, m.ID) {
+			s.note(at, st.Name, m.Retired, "origin_returned", reasonf(Healthy, "%s answers again, and is parked", m.ID))
+		}
+	}
+}
+
+func captured(st StreamState, id MemberID) bool {
+	for _, c := range st.DualCapture {
+		if c.Member == id {
+			return true
+		}
+	}
+	return false
 }

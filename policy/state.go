@@ -22,6 +22,8 @@ type State struct {
 	Outages []SiteOutage `json:"outages,omitempty"`
 	// History are the newest entries, oldest first, at most maxHistory.
 	History []Entry `json:"history,omitempty"`
+	// EntrySeq is the Seq of the newest entry ever made.
+	EntrySeq uint64 `json:"entry_seq,omitempty"`
 	// At is the wall time of the newest command, by its proposer's clock.
 	At time.Time `json:"at"`
 }
@@ -54,6 +56,7 @@ type SiteOutage struct {
 
 // Entry is one line of the history.
 type Entry struct {
+	Seq    uint64    `json:"seq"`
 	At     time.Time `json:"at"`
 	Stream string    `json:"stream,omitempty"`
 	Epoch  uint64    `json:"epoch,omitempty"`
