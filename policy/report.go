@@ -37,6 +37,7 @@ const (
 	Recreated        Evidence = "recreated"          // `created` differs from the logged one
 	JetStreamOff     Evidence = "jetstream_disabled" // 10039 account, 10076 server
 	NotLooked        Evidence = "not_looked"         // no look lately
+	Unclear          Evidence = "unclear"            // an answer that this build does not know
 )
 
 // Verdict returns what a piece of evidence means by itself.

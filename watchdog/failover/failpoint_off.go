@@ -1,0 +1,6 @@
+//go:build !failpoint
+
+package failover
+
+// failpoint does nothing in an ordinary build.
+func failpoint(string) {}

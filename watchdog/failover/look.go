@@ -1,0 +1,92 @@
+package failover
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
+	"github.com/understudy-ha/understudy/watchdog/look"
+)
+
+// look reads one stream through one site.
+func (h *Hands) look(ctx context.Context, via, stream string, timeout time.Duration) policy.View {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	conn, err := h.reader(ctx, via)
+	if err != nil {
+		return policy.View{Evidence: policy.Disconnected}
+	}
+	info, err := conn.Info(ctx, stream)
+	if err != nil {
+		return policy.View{Evidence: look.EvidenceOf(err)}
+	}
+	s := look.SnapshotOf(info)
+	return policy.View{Evidence: look.EvidenceOfInfo(info), Snapshot: &s}
+}
+
+// read takes all the views that the next move of an attempt may need, side by side.
+func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originWatch) policy.Views {
+	a := st.Attempt
+	v := policy.Views{Members: map[string]policy.View{}}
+	var wg sync.WaitGroup
+	var target policy.View
+	wg.Go(func() {
+		if a.Phase == policy.PhasePromote && a.PromoteOpened {
+			v.Ready = h.ready(ctx, a.Target)
+		}
+		target = h.look(ctx, a.Target.Site, a.Target.Stream, h.o.Timeout)
+	})
+	wg.Go(func() { v.Owners, v.OwnersEvidence = h.owners(ctx, *a) })
+	from := origin.latest(ctx)
+	wg.Wait()
+	v.Members[a.Target.String()] = target
+	v.Members[a.From.String()] = from
+	return v
+}
+
+// ready asks whether the promoted target takes writes: its parked subject is its own, so nobody else sees the probe.
+func (h *Hands) ready(ctx context.Context, target policy.MemberID) bool {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	conn, err := h.reader(ctx, target.Site)
+	return err == nil && conn.Ready(ctx, policy.ParkSubject(target)) == nil
+}
+
+// owners asks the target's meta group who holds the attempt's subjects. A mirror holds none; it is listed when its
+// name happens to match, and is left out.
+func (h *Hands) owners(ctx context.Context, a policy.Attempt) ([]string, policy.Evidence) {
+	ctx, cancel := context.WithTimeout(ctx, h.o.Timeout)
+	defer cancel()
+	conn, err := h.reader(ctx, a.Target.Site)
+	if err != nil {
+		return nil, policy.Disconnected
+	}
+	owners := []string{}
+	for _, subject := range a.Subjects {
+		names, err := conn.Names(ctx, subject)
+		if err != nil {
+			return nil, look.EvidenceOf(err)
+		}
+		owners = append(owners, names...)
+	}
+	slices.Sort(owners)
+	owners = slices.Compact(owners)
+	return slices.DeleteFunc(owners, func(name string) bool {
+		if name == a.From.Stream && a.Shared {
+			return false
+		}
+		return isMirror(ctx, conn, name)
+	}), policy.Answered
+}
+
+func isMirror(ctx context.Context, conn *jsapi.Conn, name string) bool {
+	info, err := conn.Info(ctx, name)
+	if err != nil {
+		return false
+	}
+	shape, err := policy.ShapeOf(info.Config)
+	return err == nil && shape.Kind == policy.ShapeMirror
+}

@@ -1,0 +1,118 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sethvargo/go-retry"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
+)
+
+// quickTimeout is how long the park of a dead origin is waited for: its reply never comes, its effect is polled.
+const quickTimeout = 150 * time.Millisecond
+
+// send makes one write: logged open, leadership verified, sent, and closed by what came back. A refusal by the server
+// is returned as refused; an unknown outcome leaves the write open, to be read back by the next move.
+func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Phase, m policy.Move, quick bool) (refused, err error) {
+	w := m.Write
+	log := h.o.Log.With("stream", st.Name, "write", string(w.ID), "member", w.Member.String())
+	if !m.Resend {
+		failpoint("before-open-" + string(w.Kind))
+		open := policy.OpenCommand{Stream: st.Name, Epoch: st.Epoch, Phase: phase, Write: w}
+		if err := h.o.Journal.Propose(ctx, policy.Command{Open: &open}); err != nil {
+			if errors.Is(err, policy.ErrRefused) {
+				return err, nil
+			}
+			return nil, fmt.Errorf("log write %s: %w", w.ID, err)
+		}
+		failpoint("after-open-" + string(w.Kind))
+	}
+	timeout := h.o.Timeout
+	if quick {
+		timeout = quickTimeout
+	}
+	err = h.write(ctx, w, timeout)
+	failpoint("after-send-" + string(w.Kind))
+	how := closes(err)
+	log.Debug("write sent", "kind", string(w.Kind), "resend", m.Resend, "closed", string(how), "error", err)
+	if how == "" {
+		return nil, ctx.Err()
+	}
+	c := policy.CloseCommand{Stream: st.Name, Member: w.Member, Write: w.ID, How: how}
+	if err != nil {
+		c.Detail = err.Error()
+	}
+	if perr := h.propose(ctx, policy.Command{Close: &c}); perr != nil {
+		return nil, perr
+	}
+	failpoint("after-close-" + string(w.Kind))
+	if how == policy.ClosedReplied {
+		return nil, nil
+	}
+	return err, nil
+}
+
+// errNotSent wraps what kept a write from leaving.
+var errNotSent = errors.New("not sent")
+
+// write sends one write, within one deadline that also covers the check of leadership just before.
+func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration) error {
+	conn, err := h.writer(ctx, w.Via)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	if err := h.verify(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", errNotSent, ctx.Err())
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if w.Kind == policy.WriteDelete {
+		return conn.Delete(ctx, w.Member.Stream)
+	}
+	_, err = conn.Update(ctx, w.Member.Stream, w.Config)
+	return err
+}
+
+// verify asks for leadership, over one short transport blip: a lost round trip among the watchdogs need not cost a
+// whole tick. Losing the term is final, because the term's context then ends.
+func (h *Hands) verify(ctx context.Context) error {
+	b := retry.WithMaxRetries(2, retry.NewConstant(20*time.Millisecond))
+	return retry.Do(ctx, b, func(ctx context.Context) error {
+		return retry.RetryableError(h.o.Journal.VerifyLeader(ctx))
+	})
+}
+
+// closes says what an outcome means for the write: "" is unknown, and leaves it open.
+func closes(err error) policy.CloseHow {
+	var api *jsapi.APIError
+	switch {
+	case err == nil:
+		return policy.ClosedReplied
+	case errors.Is(err, errNotSent), errors.Is(err, jsapi.ErrPermission), errors.Is(err, jsapi.ErrNoResponders):
+		return policy.ClosedNotSent
+	case errors.As(err, &api):
+		return policy.ClosedRefused
+	}
+	return ""
+}
+
+// refusedReason puts the server's refusal into a reason that names the remedy where one is known.
+func refusedReason(w policy.Write, err error) policy.Reason {
+	code := policy.TargetUnreachable
+	switch {
+	case errors.Is(err, jsapi.ErrOverlap), errors.Is(err, jsapi.ErrOffline):
+		code = policy.SubjectsUnreleasable
+	case errors.Is(err, jsapi.ErrMetaUnavailable):
+		code = policy.MetaQuorumLost
+	case errors.Is(err, policy.ErrRefused):
+		code = policy.WriteOpen
+	}
+	return policy.Reason{Code: code, Text: fmt.Sprintf("the %s of %s through %s did not go through: %v", w.Kind, w.Member, w.Via, err)}
+}
