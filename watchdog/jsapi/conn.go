@@ -22,7 +22,8 @@ type Options struct {
 	ReconnectWait time.Duration
 	// PingInterval finds a silently cut connection when nobody asks anything, after three of them; default 1 s.
 	PingInterval time.Duration
-	// Changed, when set, hears each change of the state: nil when connected, else why not. It must not block.
+	// Changed, when set, hears each change of the state: nil when connected, else why not. Failures of the same kind, one
+	// after the other, are one state. It must not block.
 	Changed func(error)
 }
 
@@ -111,7 +112,8 @@ func (c *Conn) Connected() bool { return c.live.Load() != nil }
 // Epoch counts the connections made: what was learned through an older one may have changed with the server.
 func (c *Conn) Epoch() uint64 { return c.epoch.Load() }
 
-// LastError says why there is no connection: ErrAuth, ErrOverloaded or ErrDisconnected; nil while there is one.
+// LastError says why there is no connection: ErrConnecting, ErrAuth, ErrOverloaded or ErrDisconnected; nil while there
+// is one.
 func (c *Conn) LastError() error {
 	if c.Connected() {
 		return nil
@@ -119,7 +121,7 @@ func (c *Conn) LastError() error {
 	if why := c.why.Load(); why != nil {
 		return *why
 	}
-	return ErrDisconnected
+	return ErrConnecting
 }
 
 // Domain is the JetStream domain that is asked.
@@ -165,7 +167,7 @@ func (c *Conn) down(err error) {
 	err = connectError(err)
 	old := c.why.Swap(&err)
 	wasUp := c.live.Swap(nil) != nil
-	if wasUp || old == nil || (*old).Error() != err.Error() {
+	if wasUp || old == nil || !errors.Is(*old, connectKind(err)) {
 		c.o.Changed(err)
 	}
 }

@@ -45,6 +45,9 @@ var (
 	ErrTimeout error = &kind{text: "no answer in time"}
 	// ErrDisconnected: there is no connection to the site. A write that was under way may have happened.
 	ErrDisconnected error = &kind{text: "not connected"}
+	// ErrConnecting: the first attempt to connect is still under way. It says nothing about the site, and does not
+	// match ErrDisconnected.
+	ErrConnecting error = &kind{text: "connecting for the first time"}
 	// ErrAuth: the site, or one of its servers, refuses our login; or our own credentials cannot be read.
 	ErrAuth error = &kind{text: "login refused"}
 	// ErrPermission: the login may not ask this.
@@ -104,6 +107,16 @@ func connectError(err error) error {
 		return fmt.Errorf("%w: %w", ErrOverloaded, err)
 	}
 	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+}
+
+// connectKind is the sentinel of what connectError returned.
+func connectKind(err error) error {
+	for _, k := range []error{ErrAuth, ErrOverloaded} {
+		if errors.Is(err, k) {
+			return k
+		}
+	}
+	return ErrDisconnected
 }
 
 func refusesLogin(err error) bool {

@@ -59,6 +59,20 @@ func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	return answer, nil
 }
 
+// Ping asks the server that we are connected to, and nothing behind it, for a sign of life.
+func (c *Conn) Ping(ctx context.Context) error {
+	l := c.live.Load()
+	if l == nil {
+		return c.LastError()
+	}
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout) // the client insists on a deadline
+	defer cancel()
+	if err := l.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("ping: %w", l.requestError(ctx, err))
+	}
+	return nil
+}
+
 // decode reads an answer, whose error comes in the place of its content.
 func decode(data []byte, out any) error {
 	var refusal struct {
