@@ -28,19 +28,15 @@ func (d *decoder) refuse(field, text, remedy string) {
 
 // told tells whether the reason why a field is missing or wrong has been reported already.
 func (d *decoder) told(field string) bool {
-	if _, ok := d.meant[field]; ok {
+	if _, ok := d.meant[field]; ok || d.meant[""] {
 		return true
 	}
-	for {
-		if d.meant[field] {
+	for i := strings.LastIndexAny(field, ".["); i >= 0; i = strings.LastIndexAny(field, ".[") {
+		if field = field[:i]; d.meant[field] {
 			return true
 		}
-		i := strings.LastIndexAny(field, ".[")
-		if i < 0 {
-			return false
-		}
-		field = field[:i]
 	}
+	return false
 }
 
 // value decodes one node into v.
@@ -170,7 +166,7 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 			v.SetInt(i)
 			return
 		}
-		d.wrongType(n, path, "a whole number")
+		d.wrongType(n, path, "a whole number of at most nine digits")
 	case reflect.Uint64:
 		if i, ok := integer(n); ok && i >= 0 {
 			v.SetUint(uint64(i))
@@ -207,7 +203,7 @@ func (d *decoder) duration(n ast.Node, path string, v reflect.Value) {
 }
 
 func (d *decoder) wrongType(n ast.Node, path, want string) {
-	d.refuse(path, shown(n)+" is not "+want, "give "+want)
+	d.refuse(path, shown(n)+" does not fit", "give "+want)
 }
 
 // integer returns the value of a whole number.

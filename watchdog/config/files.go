@@ -6,11 +6,44 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
+
+// fileRef is one file that the config names.
+type fileRef struct {
+	field string
+	name  *string
+}
+
+func (t *TLS) files(at string) []fileRef {
+	if t == nil {
+		return nil
+	}
+	return []fileRef{{join(at, "cert"), &t.Cert}, {join(at, "key"), &t.Key}, {join(at, "ca"), &t.CA}}
+}
+
+func (s *Site) files(at string) []fileRef {
+	refs := []fileRef{
+		{join(at, "creds"), &s.Creds}, {join(at, "nkey"), &s.NKey}, {join(at, "password_file"), &s.PasswordFile},
+	}
+	return append(refs, s.TLS.files(join(at, "tls"))...)
+}
+
+// files lists the files with a login or a certificate, for reading: a site in a map cannot be changed in place.
+func (c *Config) files() []fileRef {
+	refs := c.TLS.files("tls")
+	for _, name := range slices.Sorted(maps.Keys(c.Sites)) {
+		s := c.Sites[name]
+		refs = append(refs, s.files("sites."+name)...)
+	}
+	return refs
+}
 
 // CheckFiles checks the files that the config names, as far as this process may: they are there, readable and not
 // empty, certificates fit their keys and are valid now, and this watchdog's certificate bears its name. It returns
@@ -18,23 +51,19 @@ import (
 func (c *Config) CheckFiles() error {
 	l := &list{src: c.src}
 	content := map[string][]byte{} // by field; only what could be read
-	c.files(func(field string, name *string) {
-		if *name == "" {
-			return
+	for _, f := range c.files() {
+		if *f.name == "" {
+			continue
 		}
-		if data, problem := readFile(*name); problem != "" {
-			l.add(field, quote(*name)+" "+problem, "relative names are taken from the config's folder; the file has to "+
-				"be readable by the user that the watchdog runs as")
+		if data, problem := readFile(*f.name); problem != "" {
+			l.add(f.field, quote(*f.name)+" "+problem, "relative names are taken from the config's folder; the file has "+
+				"to be readable by the user that the watchdog runs as")
 		} else {
-			content[field] = data
+			content[f.field] = data
 		}
-	})
-	if leaf := checkPEM(l, "tls", content); leaf != nil {
-		host, _, _ := net.SplitHostPort(c.Self().Addr)
-		if leaf.VerifyHostname(c.Node) != nil && leaf.VerifyHostname(host) != nil {
-			l.add("tls.cert", fmt.Sprintf("is made out neither for %q nor for %q", c.Node, host),
-				"issue it with the peer's name as a DNS name (subjectAltName)")
-		}
+	}
+	if chain := checkPEM(l, "tls", content); chain != nil {
+		c.checkPeerCertificate(l, chain, content["tls.ca"])
 	}
 	for name := range c.Sites {
 		checkPEM(l, "sites."+name+".tls", content)
@@ -70,10 +99,11 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// checkPEM checks one set of PEM files, and returns the certificate, if it is sound.
-func checkPEM(l *list, at string, content map[string][]byte) *x509.Certificate {
+// checkPEM checks one set of PEM files, and returns the certificate and its intermediates, if they are sound.
+func checkPEM(l *list, at string, content map[string][]byte) []*x509.Certificate {
 	if ca, ok := content[at+".ca"]; ok && !x509.NewCertPool().AppendCertsFromPEM(ca) {
 		l.add(at+".ca", "has no certificate in it", "give a PEM file with the authority's certificate")
+		delete(content, at+".ca")
 	}
 	cert, ok := content[at+".cert"]
 	key, both := content[at+".key"]
@@ -82,7 +112,7 @@ func checkPEM(l *list, at string, content map[string][]byte) *x509.Certificate {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		l.add(at+".cert", "does not fit its key: "+err.Error(), "give the PEM files of one certificate and its key")
+		l.add(at+".cert", "does not go with its key: "+err.Error(), "give the PEM files of one certificate and its key")
 		return nil
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
@@ -90,5 +120,44 @@ func checkPEM(l *list, at string, content map[string][]byte) *x509.Certificate {
 			pair.Leaf.NotAfter.UTC().Format(time.DateTime)), "renew it, or set the clock")
 		return nil
 	}
-	return pair.Leaf
+	chain := []*x509.Certificate{pair.Leaf}
+	for _, der := range pair.Certificate[1:] {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			chain = append(chain, c)
+		}
+	}
+	return chain
+}
+
+// checkPeerCertificate checks what the other watchdogs will: the name, the authority, and that the certificate may be
+// used for both ends of a connection.
+func (c *Config) checkPeerCertificate(l *list, chain []*x509.Certificate, ca []byte) {
+	host, _, _ := net.SplitHostPort(c.Self().Addr)
+	if chain[0].VerifyHostname(c.Node) != nil && chain[0].VerifyHostname(host) != nil {
+		l.add("tls.cert", fmt.Sprintf("is made out neither for %q nor for %q", c.Node, host),
+			"issue it with the peer's name as a DNS name (subjectAltName)")
+	}
+	if ca == nil {
+		return // said already
+	}
+	opts := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	opts.Roots.AppendCertsFromPEM(ca)
+	for _, between := range chain[1:] {
+		opts.Intermediates.AddCert(between)
+	}
+	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		opts.KeyUsages = []x509.ExtKeyUsage{use}
+		if _, err := chain[0].Verify(opts); err != nil {
+			l.add("tls.cert", "would be refused by the other watchdogs: "+err.Error(),
+				"sign it with the authority in tls.ca, for serverAuth and clientAuth")
+			return
+		}
+	}
+}
+
+var seed = regexp.MustCompile(`\bS[A-Z][A-Z2-7]{50,}`)
+
+// secretInName tells a secret that was written where the name of its file belongs.
+func secretInName(name string) bool {
+	return seed.MatchString(name) || strings.ContainsAny(name, "\n\r\x00") || strings.Contains(name, "-----BEGIN")
 }

@@ -66,18 +66,32 @@ func (d *decoder) unknown(pair *ast.MappingValueNode, path, key string, fields m
 	if near := nearest(key, known); near != "" {
 		d.meant[join(path, near)] = true
 	}
-	if _, ok := fieldsOf(reflect.TypeFor[Config]())[key]; ok && path != "" {
-		remedy = "it belongs to the top level"
+	if rest := anyStream.ReplaceAllString(field, ""); rest != field && isField(reflect.TypeFor[Config](), rest) {
+		remedy = "it holds for all streams: set " + rest + " at the top level"
 	}
 	d.addAt(at, field, "is not a key here", remedy)
 }
 
 var (
-	anyIndex = regexp.MustCompile(`\[\d+\]`)
-	anySite  = regexp.MustCompile(`^sites\.[^.]+\.`)
+	anyIndex  = regexp.MustCompile(`\[\d+\]`)
+	anyStream = regexp.MustCompile(`^streams\[\d+\]\.`)
+	anySite   = regexp.MustCompile(`^sites\.[^.]+\.`)
 )
 
 // pattern turns a path into the form of notYet's keys.
 func pattern(path string) string {
 	return anySite.ReplaceAllString(anyIndex.ReplaceAllString(path, "[*]"), "sites.*.")
+}
+
+// isField tells whether a dotted path of keys leads to a field of t.
+func isField(t reflect.Type, path string) bool {
+	key, rest, more := strings.Cut(path, ".")
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	i, ok := fieldsOf(t)[key]
+	return ok && (!more || isField(t.Field(i).Type, rest))
 }

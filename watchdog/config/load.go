@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -70,6 +71,7 @@ func parse(data []byte, dir, file string) (*Config, error) {
 
 // tree parses the YAML of exactly one document.
 func (d *decoder) tree(data []byte) (body ast.Node, ok bool) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin a file with it
 	if len(data) > maxBytes {
 		d.add("", fmt.Sprintf("the file has %d bytes", len(data)), fmt.Sprintf("keep it below %d", maxBytes))
 		return nil, false
@@ -122,9 +124,15 @@ func (d *decoder) syntax(err error) {
 
 // resolve makes every file name absolute.
 func (c *Config) resolve(dir string) {
-	c.files(func(_ string, name *string) {
-		*name = resolve(dir, *name)
-	})
+	for _, f := range c.TLS.files("tls") {
+		*f.name = resolve(dir, *f.name)
+	}
+	for name, s := range c.Sites {
+		for _, f := range s.files("") {
+			*f.name = resolve(dir, *f.name)
+		}
+		c.Sites[name] = s
+	}
 	c.DataDir = resolve(dir, c.DataDir)
 	if path, ok := strings.CutPrefix(c.Admin.Listen, unixPrefix); ok {
 		c.Admin.Listen = unixPrefix + resolve(dir, path)
@@ -132,29 +140,8 @@ func (c *Config) resolve(dir string) {
 }
 
 func resolve(dir, name string) string {
-	if name == "" || filepath.IsAbs(name) || secretInName(name) {
+	if name == "" || filepath.IsAbs(name) || secretInName(name) || name[0] == '@' { // the last is no file but a socket
 		return name
 	}
 	return filepath.Join(dir, name)
-}
-
-// files calls f with the path and the name of every file that the config names and that holds a login or a
-// certificate.
-func (c *Config) files(f func(field string, name *string)) {
-	pem := func(field string, t *TLS) {
-		if t != nil {
-			f(field+".cert", &t.Cert)
-			f(field+".key", &t.Key)
-			f(field+".ca", &t.CA)
-		}
-	}
-	pem("tls", c.TLS)
-	for name, s := range c.Sites {
-		at := "sites." + name
-		f(at+".creds", &s.Creds)
-		f(at+".nkey", &s.NKey)
-		f(at+".password_file", &s.PasswordFile)
-		pem(at+".tls", s.TLS)
-		c.Sites[name] = s
-	}
 }

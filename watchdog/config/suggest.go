@@ -12,7 +12,7 @@ func nearest(word string, known []string) string {
 	if len(word) > 64 {
 		return "" // no typing error: spare the work
 	}
-	for _, k := range known {
+	for _, k := range slices.Sorted(slices.Values(known)) { // of two as near, always the same
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < bestDist {
 			best, bestDist = k, d
 		}

@@ -45,10 +45,11 @@ func (c *Config) problems() Errors {
 	v.peers()
 	v.listeners()
 	v.timing()
-	v.settings("", settings{c.Mode, c.Outage, c.Loss, c.Release})
+	v.settings("", settings{c.Mode, c.Outage, c.Loss, c.Cooldown, c.Release})
 	v.choice("log.format", c.Log.Format, logFormats)
 	v.choice("log.level", c.Log.Level, logLevels)
 	v.sites()
+	v.fileNames()
 	v.streams()
 	return v.sorted()
 }
@@ -82,7 +83,7 @@ func (v *validator) peers() {
 		v.add("peers", fmt.Sprintf("there are %d", len(c.Peers)), "list 1, 3 or 5: an even number stands no more "+
 			"failures than one less, and more only slow the group down")
 	}
-	byAddr := map[string]string{}
+	byAddr, open := map[string]string{}, false
 	for _, name := range slices.Sorted(maps.Keys(c.Peers)) {
 		p, at := c.Peers[name], "peers."+name
 		v.name(at, name)
@@ -94,25 +95,28 @@ func (v *validator) peers() {
 			v.add(at+".addr", quote(p.Addr)+" is the address of "+other+" too", "give each watchdog its own")
 		}
 		byAddr[p.Addr] = name
-		if c.TLS == nil && !isLoopback(p.Addr) {
-			v.add(at+".addr", quote(p.Addr)+" is not on loopback, and there is no tls", "set tls: {cert, key, ca}: "+
-				"whoever reaches the peers' port without it can take the group over")
+		if !open && c.TLS == nil && !isLoopback(p.Addr) {
+			open = true // one message will do
+			v.add(at+".addr", quote(p.Addr)+" is not on loopback, and there is no tls", needTLS)
 		}
 	}
 	if c.TLS != nil {
 		v.required("tls.cert", c.TLS.Cert, "name the certificate of this watchdog")
 		v.required("tls.key", c.TLS.Key, "name the key of the certificate")
 		v.required("tls.ca", c.TLS.CA, "name the authority that signed the peers' certificates")
-		v.fileNames("tls", c.TLS.Cert, c.TLS.Key, c.TLS.CA)
 	}
 }
+
+const needTLS = "set tls: {cert, key, ca}: whoever reaches the peers' port without it can take the group over"
 
 func (v *validator) listeners() {
 	c := v.c
 	if c.Bind != "" && v.address("bind", c.Bind, 1) && c.TLS == nil && !isLoopback(c.Bind) {
-		v.add("bind", quote(c.Bind)+" is not on loopback, and there is no tls", "set tls: {cert, key, ca}")
+		v.add("bind", quote(c.Bind)+" is not on loopback, and there is no tls", needTLS)
 	}
-	v.address("http.listen", c.HTTP.Listen, 0) // port 0 is of use in tests
+	if v.address("http.listen", c.HTTP.Listen, 0) && c.HTTP.Listen == c.PeerListen() { // port 0 is of use in tests
+		v.add("http.listen", quote(c.HTTP.Listen)+" is where the peers connect", "use another port")
+	}
 	path, ok := strings.CutPrefix(c.Admin.Listen, unixPrefix)
 	const remedy = `write unix: and a path, such as "unix:/run/understudy/admin.sock"`
 	switch {
@@ -131,28 +135,25 @@ func (v *validator) timing() {
 	c := v.c
 	v.every("probe", c.Probe.Every)
 	if c.Probe.Timeout > c.Probe.Every || c.Probe.Timeout <= 0 {
-		v.add("probe.timeout", fmt.Sprintf("%v is not within probe.every, %v", c.Probe.Timeout, c.Probe.Every),
+		v.add("probe.timeout", short(c.Probe.Timeout)+" is not within probe.every, "+short(c.Probe.Every),
 			"one look has to end before the next begins: set it to, say, three quarters of probe.every")
 	}
 	if c.Brake.Max < 0 {
 		v.add("brake.max", fmt.Sprintf("%d is negative", c.Brake.Max), "use 0 for no limit")
 	}
 	if c.Brake.Max > 0 && c.Brake.Per <= 0 {
-		v.add("brake.per", fmt.Sprintf("%v is no span of time", c.Brake.Per), "set, for example, 1h")
-	}
-	if c.Cooldown < 0 {
-		v.add("cooldown", fmt.Sprintf("%v is negative", c.Cooldown), "set, for example, 10m")
+		v.add("brake.per", short(c.Brake.Per)+" is no span of time", "set, for example, 1h")
 	}
 	r := c.Raft
 	if r.Lease < minRaft {
-		v.add("raft.lease", fmt.Sprintf("%v is too short", r.Lease), fmt.Sprintf("use %v or more", minRaft))
+		v.add("raft.lease", short(r.Lease)+" is too short", "use "+short(minRaft)+" or more")
 	}
 	if r.Lease > r.Heartbeat {
-		v.add("raft.lease", fmt.Sprintf("%v is longer than raft.heartbeat, %v", r.Lease, r.Heartbeat),
+		v.add("raft.lease", short(r.Lease)+" is longer than raft.heartbeat, "+short(r.Heartbeat),
 			"a leader has to step down before the others elect a new one: use half of raft.heartbeat")
 	}
 	if r.Election < r.Heartbeat {
-		v.add("raft.election", fmt.Sprintf("%v is shorter than raft.heartbeat, %v", r.Election, r.Heartbeat),
+		v.add("raft.election", short(r.Election)+" is shorter than raft.heartbeat, "+short(r.Heartbeat),
 			"use the same as raft.heartbeat, or more")
 	}
 }
@@ -160,35 +161,57 @@ func (v *validator) timing() {
 // every checks an interval of looks.
 func (v *validator) every(at string, every time.Duration) {
 	if every < minProbe {
-		v.add(at+".every", fmt.Sprintf("%v is too often", every), fmt.Sprintf("use %v or more", minProbe))
+		v.add(at+".every", short(every)+" is too often", "use "+short(minProbe)+" or more")
 	}
 }
 
 // settings are those that a stream may override.
 type settings struct {
-	mode    policy.Mode
-	outage  Outage
-	loss    Loss
-	release policy.Release
+	mode     policy.Mode
+	outage   Outage
+	loss     Loss
+	cooldown time.Duration
+	release  policy.Release
 }
 
-// settings checks the settings of a stream, or with at "" the config's own.
+// settings checks those settings of a stream that the file gives there, or with at "" the config's own.
 func (v *validator) settings(at string, s settings) {
-	v.choice(join(at, "mode"), string(s.mode), modes)
-	v.choice(join(at, "release"), string(s.release), releases)
-	v.choice(join(at, "outage.agree"), s.outage.Agree, []string{AgreeMajority})
-	v.choice(join(at, "loss.unknown"), s.loss.Unknown, []string{LossHold, LossAllow})
-	if field := join(at, "outage.after"); s.outage.After < minOutage {
-		v.add(field, fmt.Sprintf("%v is too short", s.outage.After),
-			fmt.Sprintf("use %v or more: below that a restart of a server is an outage", minOutage))
+	given := func(field string) (string, bool) {
+		full := join(at, field)
+		return full, at == "" || v.src.has(full)
+	}
+	word := func(field, value string, allowed []string) {
+		if full, ok := given(field); ok {
+			v.choice(full, value, allowed)
+		}
+	}
+	word("mode", string(s.mode), modes)
+	word("release", string(s.release), releases)
+	word("outage.agree", s.outage.Agree, []string{AgreeMajority})
+	word("loss.unknown", s.loss.Unknown, []string{LossHold, LossAllow})
+	if full, ok := given("outage.after"); ok && s.outage.After < minOutage {
+		v.add(full, short(s.outage.After)+" is too short",
+			"use "+short(minOutage)+" or more: below that a restart of a server is an outage")
+	}
+	if full, ok := given("cooldown"); ok && s.cooldown < 0 {
+		v.add(full, short(s.cooldown)+" is negative", "set, for example, 10m")
 	}
 }
 
 // choice checks a word against the list of those allowed.
 func (v *validator) choice(field, value string, allowed []string) {
-	if !slices.Contains(allowed, value) {
-		v.add(field, quote(value)+" is none of "+strings.Join(allowed, ", "), didYouMean(value, allowed))
+	if slices.Contains(allowed, value) {
+		return
 	}
+	remedy := "use one of these"
+	if near := nearest(value, allowed); near != "" {
+		remedy = fmt.Sprintf("did you mean %q?", near)
+	}
+	if len(allowed) == 1 {
+		v.add(field, quote(value)+" is not supported", "use "+allowed[0])
+		return
+	}
+	v.add(field, quote(value)+" is none of "+strings.Join(allowed, ", "), remedy)
 }
 
 // name checks a name of the operator's.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,7 +75,6 @@ func (v *validator) login(at string, s Site) {
 	if t := s.TLS; t != nil && (t.Cert == "") != (t.Key == "") {
 		v.add(at+".tls", "has a cert or a key, but not both", "name both files")
 	}
-	v.fileNames(at, s.Creds, s.NKey, s.PasswordFile)
 }
 
 // onLoopback tells whether every server of the site is on this machine, where a login may be missing.
@@ -89,19 +87,12 @@ func (s Site) onLoopback() bool {
 	return true
 }
 
-var seed = regexp.MustCompile(`\bS[A-Z][A-Z2-7]{50,}`)
-
-// secretInName tells a secret that was written where the name of its file belongs.
-func secretInName(name string) bool {
-	return seed.MatchString(name) || strings.ContainsAny(name, "\n\r\x00") || strings.Contains(name, "-----BEGIN")
-}
-
 // fileNames refuses a secret in the place of a file's name, without showing it.
-func (v *validator) fileNames(at string, names ...string) {
-	for _, name := range names {
-		if secretInName(name) {
-			v.add(at, "has a secret where the name of its file belongs", "write it into a file, readable by its owner "+
-				"only, and name that")
+func (v *validator) fileNames() {
+	for _, f := range v.c.files() {
+		if secretInName(*f.name) {
+			v.add(f.field, "has a secret where the name of its file belongs", "write it into a file, readable by its "+
+				"owner only, and name that")
 		}
 	}
 }

@@ -102,22 +102,17 @@ func (c *Config) identity(m Member) string {
 
 // overrides checks what a stream sets for itself. What it takes over from the config has been checked there.
 func (v *validator) overrides(at string, s Stream) {
-	given := func(field string) bool { return v.src.has(at + "." + field) }
-	if given("mode") || given("outage") || given("loss") || given("release") {
-		v.settings(at, settings{s.Mode, s.Outage, s.Loss, s.Release})
-	}
-	if given("cooldown") && s.Cooldown < 0 {
-		v.add(at+".cooldown", fmt.Sprintf("%v is negative", s.Cooldown), "set, for example, 10m")
-	}
-	if given("probe") {
-		v.every(at+".probe", s.Probe.Every)
-		if s.Probe.Every >= minProbe && s.Probe.Every < v.c.Probe.Timeout {
-			v.add(at+".probe.every", fmt.Sprintf("%v is shorter than probe.timeout, %v", s.Probe.Every, v.c.Probe.Timeout),
+	v.settings(at, settings{s.Mode, s.Outage, s.Loss, s.Cooldown, s.Release})
+	every := s.Probe.Every
+	if v.src.has(at + ".probe.every") {
+		v.every(at+".probe", every)
+		if every >= minProbe && every < v.c.Probe.Timeout {
+			v.add(at+".probe.every", short(every)+" is shorter than probe.timeout, "+short(v.c.Probe.Timeout),
 				"one look has to end before the next begins: lower probe.timeout, or raise it")
 		}
 	}
-	if s.Outage.After >= minOutage && s.Outage.After < 2*s.Probe.Every {
-		v.add(at+".outage.after", fmt.Sprintf("%v is shorter than two looks, one every %v", s.Outage.After, s.Probe.Every),
+	if after := s.Outage.After; after >= minOutage && after < 2*every {
+		v.add(at+".outage.after", short(after)+" is shorter than two looks, one every "+short(every),
 			"raise it, or look more often (probe.every)")
 	}
 }
@@ -125,8 +120,8 @@ func (v *validator) overrides(at string, s Stream) {
 // releasable refuses a threshold at which the origin's subjects could surely not be taken away any more.
 func (v *validator) releasable(at string, s Stream) {
 	if m, known := v.c.sharesMeta(s); known {
-		v.add(at+".outage.after", fmt.Sprintf("%v is over %v, and mirror %s shares the origin's JetStream domain",
-			s.Outage.After, fenceable, m), releaseRemedy)
+		v.add(at+".outage.after", fmt.Sprintf("%s is over 140s, and mirror %s shares the origin's JetStream domain",
+			short(s.Outage.After), m), releaseRemedy)
 	}
 }
 

@@ -25,8 +25,8 @@ func (c *Config) Warnings() []*Problem {
 				"run 3 watchdogs in 3 sites")
 		}
 		if m, known := c.sharesMeta(s); m != "" && !known {
-			l.add(at+".outage.after", fmt.Sprintf("%v is over %v; if mirror %s shares the origin's meta group, its "+
-				"subjects may not be releasable", s.Outage.After, fenceable, m), releaseRemedy)
+			l.add(at+".outage.after", fmt.Sprintf("%s is over 140s; if mirror %s shares the origin's meta group, the "+
+				"subjects may not be releasable", short(s.Outage.After), m), releaseRemedy)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sites)) {
