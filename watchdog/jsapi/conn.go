@@ -227,6 +227,13 @@ func (c *Conn) connect(ctx context.Context, server string) (*link, error) {
 		return nil, context.Cause(ctx)
 	}
 	l.nc = nc
+	ready, cancelReady := context.WithTimeout(ctx, c.o.ConnectTimeout)
+	defer cancelReady()
+	if err := l.checkInbox(ready); err != nil {
+		nc.Close()
+		<-l.closed
+		return nil, l.reason(err)
+	}
 	return l, nil
 }
 

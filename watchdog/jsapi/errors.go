@@ -50,8 +50,11 @@ var (
 	ErrConnecting error = &kind{text: "connecting for the first time"}
 	// ErrAuth: the site, or one of its servers, refuses our login; or our own credentials cannot be read.
 	ErrAuth error = &kind{text: "login refused"}
-	// ErrPermission: the login may not ask this.
+	// ErrPermission: the login may not ask this. The request was not carried out.
 	ErrPermission error = &kind{text: "permission denied"}
+	// ErrNoReplies: the login may not receive answers. Alone it means that a request was under way, and may have been
+	// carried out; with ErrPermission, that it was not sent for this reason.
+	ErrNoReplies error = &kind{text: "no permission to receive answers"}
 )
 
 // APIError is the server's own refusal.
@@ -77,7 +80,7 @@ func (e *APIError) Is(target error) bool {
 func (l *link) requestError(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {
-	case errors.Is(cause, ErrPermission):
+	case errors.Is(cause, ErrPermission), errors.Is(cause, ErrNoReplies):
 		return cause
 	case errors.Is(err, nats.ErrNoResponders):
 		return ErrNoResponders

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -88,65 +86,6 @@ func decode(data []byte, out any) error {
 		return fmt.Errorf("unreadable answer: %w", err)
 	}
 	return nil
-}
-
-// waiting are the requests under way, by subject. The server answers a missing permission with an error that belongs to
-// no request; without this a request would only time out, and look like an outage.
-type waiting struct {
-	mu        sync.Mutex
-	next      int
-	bySubject map[string]map[int]context.CancelCauseFunc
-	noReplies error // we may not subscribe to our own inbox, so no answer will ever come
-}
-
-var violation = regexp.MustCompile(`(?i)Permissions Violation for (Publish to|Subscription to|Publish with Reply of) "([^"]+)"`)
-
-func (w *waiting) add(subject string, deny context.CancelCauseFunc) (forget func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.noReplies != nil {
-		deny(w.noReplies)
-	}
-	if w.bySubject == nil {
-		w.bySubject = map[string]map[int]context.CancelCauseFunc{}
-	}
-	if w.bySubject[subject] == nil {
-		w.bySubject[subject] = map[int]context.CancelCauseFunc{}
-	}
-	w.next++
-	id := w.next
-	w.bySubject[subject][id] = deny
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.bySubject[subject], id)
-		if len(w.bySubject[subject]) == 0 {
-			delete(w.bySubject, subject)
-		}
-	}
-}
-
-// denied ends the requests that a permission violation is about.
-func (w *waiting) denied(err error) {
-	m := violation.FindStringSubmatch(err.Error())
-	if m == nil {
-		return
-	}
-	err = fmt.Errorf("%w: %w", ErrPermission, err)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if m[1] == "Publish to" {
-		for _, deny := range w.bySubject[m[2]] {
-			deny(err)
-		}
-		return
-	}
-	w.noReplies = err
-	for _, denies := range w.bySubject {
-		for _, deny := range denies {
-			deny(err)
-		}
-	}
 }
 
 // redact keeps a password in a server's URL out of errors and logs.
