@@ -125,7 +125,7 @@ func (s *Server) start() error {
 	if s.proc != nil && s.proc.alive() {
 		return nil
 	}
-	p, err := s.site.lab.launcher.start(s.ConfigFile(), s.LogFile())
+	p, err := s.site.lab.launcher.start(envServer+"="+s.ConfigFile(), s.LogFile())
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
