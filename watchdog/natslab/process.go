@@ -48,16 +48,16 @@ type process struct {
 	done  chan struct{} // closed when the child was reaped
 }
 
-// start runs the current binary once more, told by a variable of its
-// environment what to be.
-func (l *launcher) start(env, logFile string) (*process, error) {
+// start runs the current binary once more, told by variables of its environment
+// what to be.
+func (l *launcher) start(env []string, logFile string) (*process, error) {
 	out, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
 	cmd := exec.Command(l.exe)
-	cmd.Env = append(os.Environ(), env)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = childAttr()
 	stdin, err := cmd.StdinPipe()
@@ -67,7 +67,7 @@ func (l *launcher) start(env, logFile string) (*process, error) {
 	started := make(chan error, 1)
 	l.jobs <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", env, err)
+		return nil, fmt.Errorf("start a child for %s: %w", env[0], err)
 	}
 	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{})}
 	l.wg.Go(func() {

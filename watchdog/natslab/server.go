@@ -62,6 +62,14 @@ func (s *Server) Kill() error {
 	return nil
 }
 
+// sendKill sends the SIGKILL without waiting for its effect.
+func (s *Server) sendKill() error {
+	if p := s.process(); p != nil {
+		return p.signal(syscall.SIGKILL)
+	}
+	return nil
+}
+
 // Shutdown ends the server cleanly: it tells its peers first.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.signal(syscall.SIGTERM); err != nil {
@@ -125,7 +133,7 @@ func (s *Server) start() error {
 	if s.proc != nil && s.proc.alive() {
 		return nil
 	}
-	p, err := s.site.lab.launcher.start(envServer+"="+s.ConfigFile(), s.LogFile())
+	p, err := s.site.lab.launcher.start([]string{envServer + "=" + s.ConfigFile()}, s.LogFile())
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}

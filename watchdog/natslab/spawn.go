@@ -6,10 +6,10 @@ import "syscall"
 // current binary and dies with the lab, as the servers do.
 type Process struct{ p *process }
 
-// Spawn runs the current binary once more with one more variable in its
-// environment ("NAME=value"), by which it knows what to be. Its output goes to a
-// file. A child that outlives its use must be killed before Close.
-func (l *Lab) Spawn(env, logFile string) (*Process, error) {
+// Spawn runs the current binary once more with more variables in its environment
+// ("NAME=value"), by which it knows what to be. Its output goes to a file. The
+// child must be killed before Close.
+func (l *Lab) Spawn(env []string, logFile string) (*Process, error) {
 	p, err := l.launcher.start(env, logFile)
 	if err != nil {
 		return nil, err
