@@ -1,0 +1,54 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The verbs of a Request.
+const (
+	VerbHold     = "hold"
+	VerbResume   = "resume"
+	VerbApprove  = "approve"
+	VerbFailover = "failover"
+	VerbReload   = "reload"
+	VerbSignal   = "signal"
+)
+
+// Signals are the names that a Request of VerbSignal may bear.
+func Signals() []string { return []string{"USR1", "USR2", "HUP", "TERM"} }
+
+// ErrBadRequest marks a Request that no watchdog understands.
+var ErrBadRequest = errors.New("bad request")
+
+// Validate checks what can be checked without knowing the streams: the verb, and what belongs to it. Its errors are
+// ErrBadRequest.
+func (r Request) Validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrBadRequest, fmt.Sprintf(format, args...))
+	}
+	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbReload, VerbSignal}
+	switch {
+	case !slices.Contains(verbs, r.Verb):
+		return bad("verb %q is none of %s", r.Verb, strings.Join(verbs, ", "))
+	case r.By == "":
+		return bad("by is missing: the history names who asked")
+	case r.Stream == "" && (r.Verb == VerbApprove || r.Verb == VerbFailover):
+		return bad("%s needs a stream", r.Verb)
+	case r.Stream != "" && (r.Verb == VerbReload || r.Verb == VerbSignal):
+		return bad("%s takes no stream", r.Verb)
+	case (r.Site != "" || r.AllowLoss) && r.Verb != VerbFailover:
+		return bad("site and allow_loss belong to failover")
+	case r.Version != nil && r.Verb != VerbHold && r.Verb != VerbResume:
+		return bad("version belongs to hold and resume")
+	case r.Approval != nil && r.Verb != VerbApprove:
+		return bad("approval belongs to approve")
+	case r.Verb == VerbSignal && !slices.Contains(Signals(), r.Signal):
+		return bad("signal %q is none of %s", r.Signal, strings.Join(Signals(), ", "))
+	case r.Verb != VerbSignal && r.Signal != "":
+		return bad("signal belongs to verb signal")
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+)
+
+// Status is the answer of /v1/status: the whole group as one watchdog knows it.
+type Status struct {
+	Node    string         `json:"node"`
+	Leader  string         `json:"leader"`
+	Term    uint64         `json:"term"`
+	Quorum  bool           `json:"quorum"`
+	Held    bool           `json:"held"`
+	HeldBy  string         `json:"held_by,omitempty"`
+	Hash    string         `json:"config_hash"`
+	Version string         `json:"version"`
+	Peers   []PeerStatus   `json:"peers"`
+	Streams []StreamStatus `json:"streams"`
+}
+
+// PeerStatus is one configured watchdog, as the answering one hears of it.
+type PeerStatus struct {
+	Node       string `json:"node"`
+	Site       string `json:"site"`
+	Leader     bool   `json:"leader"`
+	Fresh      bool   `json:"fresh"`       // it reported within the last rounds
+	ConfigHash string `json:"config_hash"` // "" while unknown
+}
+
+// The states of a stream.
+const (
+	StateHealthy     = "healthy"
+	StateSuspect     = "suspect"
+	StateDown        = "down" // threshold passed, not acting: the reason says why
+	StateFailingOver = "failing_over"
+	StateFailedOver  = "failed_over" // the old origin is not back yet
+	StateReturned    = "returned"
+	StateHeld        = "held"
+	StateUnknown     = "unknown"
+)
+
+// StreamStatus is one guarded stream.
+type StreamStatus struct {
+	Name        string           `json:"name"`
+	State       string           `json:"state"`
+	Mode        policy.Mode      `json:"mode"`
+	Epoch       uint64           `json:"epoch"`
+	Primary     policy.MemberID  `json:"primary"`
+	Phase       policy.Phase     `json:"phase"`
+	Target      *policy.MemberID `json:"target,omitempty"`
+	OutageMS    int64            `json:"outage_ms"`
+	ThresholdMS int64            `json:"threshold_ms"`
+	Reason      policy.Reason    `json:"reason"`
+	Loss        policy.Loss      `json:"loss"`
+	LossLimit   uint64           `json:"loss_limit"`
+	Held        bool             `json:"held"`
+	HeldBy      string           `json:"held_by,omitempty"`
+	WouldHave   uint64           `json:"would_have_failed_over"`
+	Observers   []ObserverStatus `json:"observers"`
+	Members     []MemberStatus   `json:"members"`
+	OpenWrites  []policy.WriteID `json:"open_writes,omitempty"`
+	Attempt     *policy.Attempt  `json:"attempt,omitempty"`
+	Last        *policy.Attempt  `json:"last,omitempty"`
+	DualCapture []policy.Capture `json:"dual_capture,omitempty"`
+}
+
+// ObserverStatus is one watchdog's verdict on the primary.
+type ObserverStatus struct {
+	Node     string          `json:"node"`
+	Site     string          `json:"site"`
+	Verdict  policy.Verdict  `json:"verdict"`
+	Evidence policy.Evidence `json:"evidence"`
+	Via      string          `json:"via,omitempty"`
+	Detail   string          `json:"detail,omitempty"`
+	AgeMS    int64           `json:"age_ms"`
+	Fresh    bool            `json:"fresh"`
+}
+
+// MemberStatus is one stream of the guarded group.
+type MemberStatus struct {
+	Site     string          `json:"site"`
+	Stream   string          `json:"stream"`
+	Role     string          `json:"role"` // primary, mirror, retired
+	Evidence policy.Evidence `json:"evidence"`
+	LastSeq  uint64          `json:"last_seq"`
+	Messages uint64          `json:"messages"`
+	Behind   uint64          `json:"behind"`
+	ActiveMS int64           `json:"active_ms"` // since its last frame from upstream; -1 never or unknown
+	Eligible bool            `json:"eligible"`
+	Reason   string          `json:"reason"` // the candidate's code, "" for the primary
+	Text     string          `json:"text,omitempty"`
+	Shape    string          `json:"shape,omitempty"`
+}
+
+// Health is what the health endpoints answer from.
+type Health struct {
+	// Live: the loops of this process advance.
+	Live     bool   `json:"live"`
+	LiveText string `json:"live_text"`
+	// Ready: raft joined, committed lately, config valid.
+	Ready     bool   `json:"ready"`
+	ReadyText string `json:"ready_text"`
+}
+
+// Request is an admin command. Any watchdog takes it, and passes it on to the leader.
+type Request struct {
+	// Verb is hold, resume, approve, failover, reload, signal, transfer.
+	Verb   string `json:"verb"`
+	Stream string `json:"stream,omitempty"`
+	// By names the person or the signal, for the history.
+	By string `json:"by"`
+	// Site and AllowLoss refine failover.
+	Site      string `json:"site,omitempty"`
+	AllowLoss bool   `json:"allow_loss,omitempty"`
+	// Version is the hold's version that a hold or resume was decided on; nil: whatever it is.
+	Version *uint64 `json:"version,omitempty"`
+	// Approval is what the person who approves was shown (epoch, target, loss); nil: whatever waits.
+	Approval *policy.Approval `json:"approval,omitempty"`
+	// Node is the watchdog that leadership is transferred to.
+	Node string `json:"node,omitempty"`
+	// Signal is the name for verb signal: USR1, USR2, HUP, TERM.
+	Signal string `json:"signal,omitempty"`
+}
+
+// Response is the outcome of an admin command.
+type Response struct {
+	// Outcome is done, refused, failed or retry; the exit codes 0, 2, 1 and 75 follow it.
+	Outcome string        `json:"outcome"`
+	Reason  policy.Reason `json:"reason"`
+	// Streams tells for each stream what became of it, for failover.
+	Streams map[string]policy.Reason `json:"streams,omitempty"`
+}
+
+// The outcomes of a Response.
+const (
+	OutcomeDone    = "done"
+	OutcomeRefused = "refused"
+	OutcomeFailed  = "failed"
+	OutcomeRetry   = "retry"
+)
+
+// Source is the watchdog as the read-only API sees it.
+type Source interface {
+	Status(ctx context.Context) (Status, error)
+	History(ctx context.Context) ([]policy.Entry, error)
+	Health() Health
+}
+
+// Commander takes admin commands.
+type Commander interface {
+	Do(ctx context.Context, r Request) Response
+}
+
+// Timeout limits one admin command: an override is tried for policy.OverrideLasts, and a failover goes on after it.
+const Timeout = 30 * time.Second
