@@ -23,17 +23,17 @@ func Apply(s State, c Command) (State, error) {
 	case c.Round != nil:
 		return applyRound(s, c)
 	case c.Begin != nil:
-		return applyStream(s, c.Begin.Stream, func(st *StreamState) error { return st.begin(&s, c) })
+		return applyStream(s, c.Begin.Stream, c, (*StreamState).begin)
 	case c.Open != nil:
-		return applyStream(s, c.Open.Stream, func(st *StreamState) error { return st.open(s, *c.Open) })
+		return applyStream(s, c.Open.Stream, c, (*StreamState).open)
 	case c.Close != nil:
-		return applyStream(s, c.Close.Stream, func(st *StreamState) error { return st.close(*c.Close) })
+		return applyStream(s, c.Close.Stream, c, (*StreamState).close)
 	case c.Result != nil:
-		return applyStream(s, c.Result.Stream, func(st *StreamState) error { return st.result(&s, c) })
+		return applyStream(s, c.Result.Stream, c, (*StreamState).result)
 	case c.Decision != nil:
-		return applyStream(s, c.Decision.Stream, func(st *StreamState) error { return st.decided(&s, c) })
+		return applyStream(s, c.Decision.Stream, c, (*StreamState).decided)
 	case c.Approve != nil:
-		return applyStream(s, c.Approve.Stream, func(st *StreamState) error { return st.approve(&s, c) })
+		return applyStream(s, c.Approve.Stream, c, (*StreamState).approve)
 	case c.Hold != nil:
 		return applyHold(s, c)
 	case c.Override != nil:
@@ -46,19 +46,20 @@ func Apply(s State, c Command) (State, error) {
 	return s, refuse("the command is empty")
 }
 
-// applyStream changes one known stream; a refused change leaves no trace.
-func applyStream(s State, name string, change func(*StreamState) error) (State, error) {
+// applyStream changes one known stream, and what the change enters beside it (history, outages, overrides); a refused
+// change leaves no trace.
+func applyStream(s State, name string, c Command, change func(*StreamState, *State, Command) error) (State, error) {
 	old, ok := s.Streams[name]
 	if !ok {
 		return s, refuse("stream %q is not known", name)
 	}
-	st := old.clone()
-	if err := change(&st); err != nil {
+	st, next := old.clone(), s
+	if err := change(&st, &next, c); err != nil {
 		return s, err
 	}
-	s.Streams = maps.Clone(s.Streams)
-	s.Streams[name] = st
-	return s, nil
+	next.Streams = maps.Clone(next.Streams)
+	next.Streams[name] = st
+	return next, nil
 }
 
 // note appends to the history. The slice is copied: an older State may still be read.
@@ -72,31 +73,30 @@ func (s *State) note(at time.Time, stream string, epoch uint64, kind string, r R
 }
 
 func applyHold(s State, c Command) (State, error) {
-	h := *c.Hold
-	set := func(old Hold) (Hold, error) {
-		if old.Version != h.Version {
-			return old, refuse("the hold has changed meanwhile (version %d, not %d)", old.Version, h.Version)
-		}
-		return Hold{Held: h.Held, Version: old.Version + 1, By: h.By, At: c.At}, nil
+	if c.Hold.Stream != "" {
+		return applyStream(s, c.Hold.Stream, c, func(st *StreamState, s *State, c Command) error {
+			return st.Hold.set(s, c)
+		})
 	}
-	kind := map[bool]string{true: "held", false: "resumed"}[h.Held]
-	reason := Reason{Code: Held, Text: kind + " by " + h.By}
-	if h.Stream == "" {
-		next, err := set(s.Hold)
-		if err == nil {
-			s.Hold = next
-			s.note(c.At, "", 0, kind, reason)
-		}
+	next := s
+	if err := next.Hold.set(&next, c); err != nil {
 		return s, err
 	}
-	return applyStream(s, h.Stream, func(st *StreamState) error {
-		next, err := set(st.Hold)
-		if err == nil {
-			st.Hold = next
-			s.note(c.At, st.Name, 0, kind, reason)
-		}
-		return err
-	})
+	return next, nil
+}
+
+func (h *Hold) set(s *State, c Command) error {
+	want := *c.Hold
+	if h.Version != want.Version {
+		return refuse("the hold has changed meanwhile (version %d, not %d)", h.Version, want.Version)
+	}
+	kind := "resumed"
+	if want.Held {
+		kind = "held"
+	}
+	*h = Hold{Held: want.Held, Version: h.Version + 1, By: want.By, At: c.At}
+	s.note(c.At, want.Stream, 0, kind, Reason{Code: Held, Text: kind + " by " + want.By})
+	return nil
 }
 
 func (st *StreamState) approve(s *State, c Command) error {

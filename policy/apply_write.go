@@ -3,7 +3,8 @@ package policy
 import "slices"
 
 // open logs a write before it is sent; it enforces the write discipline of design.md §3.
-func (st *StreamState) open(s State, c OpenCommand) error {
+func (st *StreamState) open(s *State, cmd Command) error {
+	c := *cmd.Open
 	w := c.Write
 	if c.Epoch != st.Epoch {
 		return refuse("the write is of epoch %d, the log is at %d", c.Epoch, st.Epoch)
@@ -15,7 +16,7 @@ func (st *StreamState) open(s State, c OpenCommand) error {
 	if _, used := m.find(w.ID); used {
 		return refuse("write id %s is used", w.ID)
 	}
-	if err := st.mayOpen(s, c, m); err != nil {
+	if err := st.mayOpen(*s, c, m); err != nil {
 		return err
 	}
 	st.WriteSeq++
@@ -97,7 +98,8 @@ func (st *StreamState) mayRepair(w Write, m MemberState) error {
 }
 
 // close records that a write can change nothing any more.
-func (st *StreamState) close(c CloseCommand) error {
+func (st *StreamState) close(_ *State, cmd Command) error {
+	c := *cmd.Close
 	m := st.Members[c.Member.String()]
 	i := slices.IndexFunc(m.Writes, func(w Write) bool { return w.ID == c.Write })
 	if i < 0 || !m.Writes[i].Open() {
