@@ -17,7 +17,8 @@ type decoder struct {
 	list
 	proto func() Stream // a stream before its overrides
 	// meant are the fields that a refused key or value stands for; false: itself only, true: and what is below it.
-	meant map[string]bool
+	meant    map[string]bool
+	mistyped []string // fields that unknown keys look like
 }
 
 // refuse notes that a field could not be decoded.

@@ -12,8 +12,8 @@ import (
 
 const deploy = "../../deploy"
 
-// TestDeployedConfigs loads the configs of deploy/config as on their machines, with certificates made by the commands of
-// deploy/README.md.
+// TestDeployedConfigs loads the configs of deploy/config as on their machines, with certificates made by the commands
+// of deploy/README.md.
 func TestDeployedConfigs(t *testing.T) {
 	made := t.TempDir()
 	sh := exec.CommandContext(t.Context(), "sh", "-euc", readmeCommands(t, "## Certificates"))

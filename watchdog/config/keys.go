@@ -15,7 +15,7 @@ import (
 var notYet = map[string]string{
 	"accounts":        "remove it, and guard the streams of one account only",
 	"fence":           "remove it; keep outage.after at 140s or less, or set release: delete",
-	"dedup":           "remove it; retried message ids are seeded into the new primary as far as it holds them",
+	"dedup":           "remove it",
 	"consumers":       "remove it",
 	"salvage":         "remove it, and keep the old origin's store until its tail is recovered",
 	"rejoin":          "remove it, and make the old origin a mirror by hand",
@@ -64,7 +64,7 @@ func (d *decoder) unknown(pair *ast.MappingValueNode, path, key string, fields m
 	known := slices.Collect(maps.Keys(fields))
 	remedy := didYouMean(key, known)
 	if near := nearest(key, known); near != "" {
-		d.meant[join(path, near)] = true
+		d.mistyped = append(d.mistyped, join(path, near))
 	}
 	if rest := anyStream.ReplaceAllString(field, ""); rest != field && isField(reflect.TypeFor[Config](), rest) {
 		remedy = "it holds for all streams: set " + rest + " at the top level"

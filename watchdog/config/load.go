@@ -58,6 +58,11 @@ func parse(data []byte, dir, file string) (*Config, error) {
 	d.value(body, "", reflect.ValueOf(&c).Elem())
 	c.resolve(dir)
 
+	for _, field := range d.mistyped {
+		if !d.src.has(field) {
+			d.meant[field] = true // it is not missing, but misspelled
+		}
+	}
 	for _, p := range c.problems() {
 		if !d.told(p.Field) {
 			d.errs = append(d.errs, p)

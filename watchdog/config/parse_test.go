@@ -17,10 +17,10 @@ import (
 
 // fragments are what the mutations of TestParseAnything insert.
 var fragments = []string{
-	"", " ", "\n", "\n  ", "\t", "\r", ":", ": ", "- ", "-", "{", "}", "[", "]", ",", "\"", "'", "|", ">", "&a ", "*a", "<<: ",
-	"!!str ", "? ", "#", "---\n", "...\n", "%YAML 1.2\n", "~", "null", "true", ".inf", "0x1F", "1e3", "10_000", "-1",
-	"18446744073709551616", "2m", "2026-01-01", "\x00", "\xff", "\ufeff", "ä", "streams", "sites: ", "mode: ", "node: x\n",
-	"tls: {}\n", "{a: {b: [", "\\", "@", "`", "=",
+	"", " ", "\n", "\n  ", "\t", "\r", ":", ": ", "- ", "-", "{", "}", "[", "]", ",", "\"", "'", "|", ">", "&a ", "*a",
+	"<<: ", "!!str ", "? ", "#", "---\n", "...\n", "%YAML 1.2\n", "~", "null", "true", ".inf", "0x1F", "1e3", "10_000",
+	"-1", "18446744073709551616", "2m", "2026-01-01", "\x00", "\xff", "\ufeff", "ä", "streams", "sites: ", "mode: ",
+	"node: x\n", "tls: {}\n", "{a: {b: [", "\\", "@", "`", "=",
 }
 
 // TestParseAnything damages a good config at random: Parse has to answer with a config or with placed problems.
@@ -94,9 +94,10 @@ func TestRoundTrip(t *testing.T) {
 
 // drawConfig makes a valid config.
 func drawConfig(t *rapid.T) *config.Config {
-	name := rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9_-]{1,6}`),
-		rapid.SampledFrom([]string{"null", "true", "no", "1", "007", "0x1F", "1e3", "1_000", "-", "--", "---", "-1", "0b1"}))
-	odd := rapid.OneOf(name, rapid.SampledFrom([]string{"ä", "{", "#", "'", "\"", "&a", "!!str", "%", "@", "|", "a:", "?"}))
+	name := rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9_-]{1,6}`), rapid.SampledFrom(
+		[]string{"null", "true", "no", "1", "007", "0x1F", "1e3", "1_000", "-", "--", "---", "-1", "0b1"}))
+	odd := rapid.OneOf(name, rapid.SampledFrom(
+		[]string{"ä", "{", "#", "'", "\"", "&a", "!!str", "%", "@", "|", "a:", "?"}))
 	names := func(n int, label string) []string {
 		return rapid.SliceOfNDistinct(name, n, n, rapid.ID[string]).Draw(t, label)
 	}
@@ -124,7 +125,10 @@ func drawConfig(t *rapid.T) *config.Config {
 			Name:   s,
 			Origin: config.Member{Site: sites[0], Stream: fmt.Sprintf("%s%d", name.Draw(t, "origin"), i)},
 			Mirrors: []config.Mirror{
-				{Site: sites[1], Stream: odd.Draw(t, "mirror") + strconv.Itoa(i), Priority: rapid.IntRange(-9, 9).Draw(t, "mirror priority")},
+				{
+					Site: sites[1], Stream: odd.Draw(t, "mirror") + strconv.Itoa(i),
+					Priority: rapid.IntRange(-9, 9).Draw(t, "mirror priority"),
+				},
 				{Site: sites[2], Stream: fmt.Sprintf("#%d{", i), Promote: config.PromoteNever},
 			},
 			Mode:     rapid.SampledFrom([]policy.Mode{"alert-only", "manual", "unattended"}).Draw(t, "mode"),

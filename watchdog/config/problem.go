@@ -12,11 +12,12 @@ const maxShown = 20
 
 // Problem is one thing wrong, or doubtful, in a config.
 type Problem struct {
-	File         string // "" when the config did not come from a file
-	Line, Column int    // from 1; 0 when the config was made in code
-	Field        string // dotted path, such as streams[0].mirrors[1].site; "" for the file as a whole
-	Text         string // what is wrong, with the value
-	Remedy       string // what to do
+	File   string `json:"file,omitempty"`   // "" when the config did not come from a file
+	Line   int    `json:"line,omitempty"`   // from 1; 0 when the config was made in code
+	Column int    `json:"column,omitempty"` // as Line
+	Field  string `json:"field,omitempty"`  // dotted path, such as streams[0].mirrors[1].site; "" for the whole file
+	Text   string `json:"text"`             // what is wrong, with the value
+	Remedy string `json:"remedy"`           // what to do
 }
 
 // Error returns "file:line:column: field: text: remedy".
