@@ -24,7 +24,7 @@ type Journal interface {
 // Options of Hands.
 type Options struct {
 	Node   string
-	Logins map[string]jsapi.Login // by site
+	Logins func() map[string]jsapi.Login // by site, as the config in force has them
 	// Timeout limits one request to a member that is expected to answer.
 	Timeout time.Duration
 	Journal Journal
@@ -74,7 +74,7 @@ func (h *Hands) reader(ctx context.Context, site string) (*jsapi.Conn, error) {
 	if c, ok := h.readers[site]; ok {
 		return c, nil
 	}
-	login, ok := h.o.Logins[site]
+	login, ok := h.o.Logins()[site]
 	if !ok {
 		return nil, fmt.Errorf("site %q is not in the config", site)
 	}
@@ -110,7 +110,7 @@ func (h *Hands) writer(ctx context.Context, site string) (*jsapi.Conn, error) {
 			return c, nil
 		}
 	}
-	login, ok := h.o.Logins[site]
+	login, ok := h.o.Logins()[site]
 	if !ok {
 		return nil, fmt.Errorf("site %q is not in the config", site)
 	}

@@ -1,0 +1,226 @@
+package watchdog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/understudy-ha/understudy/election"
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
+)
+
+// Do carries out an admin command, here if it is of this node, else at the leader. While there is no leader it tries
+// on, as long as an override would be tried.
+func (s *service) Do(ctx context.Context, r api.Request) api.Response {
+	switch r.Verb {
+	case "reload":
+		return s.reload()
+	case "signal":
+		return s.signalCommand(ctx, r)
+	case "hold", "resume", "approve", "failover", "transfer":
+	default:
+		return failed(fmt.Errorf("command %q is not known", r.Verb))
+	}
+	if r.Verb == "hold" || r.Verb == "resume" {
+		s.pinHold(&r)
+	}
+	return s.forward(ctx, r)
+}
+
+// pinHold fixes the version that a hold was decided on, before it travels: a doubled one is then refused.
+func (s *service) pinHold(r *api.Request) {
+	if r.Version != nil {
+		return
+	}
+	state := s.replica.State()
+	v := state.Hold.Version
+	if r.Stream != "" {
+		v = state.Streams[r.Stream].Hold.Version
+	}
+	r.Version = &v
+}
+
+// forward tries the leader until it answers, or the time of an override is over.
+func (s *service) forward(ctx context.Context, r api.Request) api.Response {
+	deadline := time.Now().Add(policy.OverrideLasts)
+	for {
+		resp, err := s.atLeader(ctx, r)
+		if err == nil {
+			return resp
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return api.Response{Outcome: api.OutcomeRetry, Reason: policy.Reason{Code: policy.NoQuorum,
+				Text: fmt.Sprintf("no leader took it within %s: %v", policy.OverrideLasts, err)}}
+		}
+		sleep(ctx, 100*time.Millisecond)
+	}
+}
+
+func (s *service) atLeader(ctx context.Context, r api.Request) (api.Response, error) {
+	if l, ok := s.leading(); ok {
+		return l.do(ctx, s, r)
+	}
+	leader, known := s.node.Leader()
+	if !known || leader == s.o.Config.Node {
+		return api.Response{}, errors.New("no leader is known")
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return api.Response{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, api.Timeout)
+	defer cancel()
+	answer, err := s.node.Call(ctx, leader, methodAdmin, body)
+	if err != nil {
+		return api.Response{}, err
+	}
+	var resp api.Response
+	if err := json.Unmarshal(answer, &resp); err != nil {
+		return api.Response{}, fmt.Errorf("the leader's answer: %w", err)
+	}
+	return resp, nil
+}
+
+// serveAdmin is the leader's side of a forwarded command.
+func (s *service) serveAdmin(ctx context.Context, from string, req []byte) ([]byte, error) {
+	var r api.Request
+	if err := json.Unmarshal(req, &r); err != nil {
+		return nil, fmt.Errorf("admin request of %s: %w", from, err)
+	}
+	l, ok := s.leading()
+	if !ok {
+		return nil, election.ErrNotLeader
+	}
+	resp, err := l.do(ctx, s, r)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(resp)
+}
+
+// do carries out a command at the leader. An error means that its outcome is not known, or that it was not taken.
+func (l *live) do(ctx context.Context, s *service, r api.Request) (api.Response, error) {
+	if r.Stream != "" {
+		if _, ok := s.Rules().Streams[r.Stream]; !ok {
+			return failed(fmt.Errorf("stream %q is not guarded", r.Stream)), nil
+		}
+	}
+	switch r.Verb {
+	case "hold", "resume":
+		return l.hold(ctx, r)
+	case "approve":
+		return l.approve(ctx, s, r)
+	case "transfer":
+		return l.transfer(ctx, s, r)
+	}
+	return l.failover(ctx, s, r)
+}
+
+func (l *live) hold(ctx context.Context, r api.Request) (api.Response, error) {
+	h := &policy.HoldCommand{Stream: r.Stream, Held: r.Verb == "hold", By: r.By}
+	if r.Version != nil {
+		h.Version = *r.Version
+	}
+	return l.commit(ctx, policy.Command{Hold: h}, policy.Reason{Code: policy.Held, Text: r.Verb + " by " + r.By})
+}
+
+// approve consents to the failover that the policy would begin now: its target and loss as they stand.
+func (l *live) approve(ctx context.Context, s *service, r api.Request) (api.Response, error) {
+	state := s.replica.State()
+	a := policy.Decide(s.Rules(), s.Hash(), s.o.Config.Node, state, r.Stream)
+	if a.Reason.Code != policy.AwaitingApproval || len(a.Candidates) == 0 {
+		return api.Response{Outcome: api.OutcomeRefused, Reason: a.Reason}, nil
+	}
+	best := a.Candidates[0]
+	approval := policy.Approval{Epoch: state.Streams[r.Stream].Epoch + 1, Target: best.ID, Loss: best.Loss, By: r.By}
+	text := fmt.Sprintf("failover %d to %s approved, with at least %d messages left behind", approval.Epoch, best.ID, best.Loss.AtLeast)
+	return l.commit(ctx, policy.Command{Approve: &policy.ApproveCommand{Stream: r.Stream, Approval: approval}},
+		policy.Reason{Code: policy.InProgress, Text: text})
+}
+
+// transfer passes leadership to a named watchdog.
+func (l *live) transfer(ctx context.Context, s *service, r api.Request) (api.Response, error) {
+	if r.Node != s.o.Config.Node {
+		if err := s.node.Transfer(ctx, r.Node); err != nil {
+			return failed(err), nil
+		}
+	}
+	return api.Response{Outcome: api.OutcomeDone, Reason: policy.Reason{Code: policy.Healthy, Text: r.Node + " leads"}}, nil
+}
+
+func (l *live) commit(ctx context.Context, c policy.Command, done policy.Reason) (api.Response, error) {
+	err := l.journal.Propose(ctx, c)
+	switch {
+	case errors.Is(err, policy.ErrRefused):
+		return api.Response{Outcome: api.OutcomeRefused, Reason: policy.Reason{Code: policy.Held, Text: err.Error()}}, nil
+	case err != nil:
+		return api.Response{}, err
+	}
+	return api.Response{Outcome: api.OutcomeDone, Reason: done}, nil
+}
+
+// failover logs the request and waits for what becomes of it: every named stream's outcome is in the log within the
+// time that an override is tried.
+func (l *live) failover(ctx context.Context, s *service, r api.Request) (api.Response, error) {
+	o := policy.Override{ID: fmt.Sprintf("%s at %s", r.By, time.Now().UTC().Format(time.RFC3339Nano)), By: r.By, Site: r.Site}
+	names := s.Rules().StreamNames()
+	if r.Stream != "" {
+		names = []string{r.Stream}
+		o.Streams, o.KeepLossLimit = names, !r.AllowLoss
+	}
+	if err := l.journal.Propose(ctx, policy.Command{Override: &policy.OverrideCommand{Override: o}}); err != nil {
+		return api.Response{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, policy.OverrideLasts+5*time.Second)
+	defer cancel()
+	resp := api.Response{Outcome: api.OutcomeRefused, Streams: map[string]policy.Reason{}}
+	for _, name := range names {
+		reason, err := outcomeOf(ctx, s, o.ID, name)
+		if err != nil {
+			return api.Response{}, err
+		}
+		resp.Streams[name] = reason
+		if reason.Code == policy.InProgress {
+			resp.Outcome = api.OutcomeDone
+		}
+		if resp.Reason.Code == "" || reason.Code == policy.InProgress {
+			resp.Reason = reason
+		}
+	}
+	if resp.Outcome == api.OutcomeRefused {
+		s.log.Warn("failover on request: nothing was done", "by", r.By, "reason", string(resp.Reason.Code), "detail", resp.Reason.Text)
+	}
+	return resp, nil
+}
+
+// outcomeOf waits for the outcome of one stream of a request.
+func outcomeOf(ctx context.Context, s *service, id, name string) (policy.Reason, error) {
+	for {
+		state := s.replica.State()
+		if o := state.Override; o == nil || o.ID != id {
+			return policy.Reason{Code: policy.InProgress, Text: "another request took its place"}, nil
+		} else if reason, ok := o.Outcomes[name]; ok {
+			return reason, nil
+		}
+		if ctx.Err() != nil {
+			return policy.Reason{}, ctx.Err()
+		}
+		sleep(ctx, 20*time.Millisecond)
+	}
+}
+
+func failed(err error) api.Response {
+	return api.Response{Outcome: api.OutcomeFailed, Reason: policy.Reason{Text: err.Error()}}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,114 @@
+package watchdog
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
+)
+
+const (
+	eventSubject = "understudy.event."
+	eventType    = "io.understudy.event.v1."
+)
+
+// event is typed as JetStream's advisories are.
+type event struct {
+	Type      string        `json:"type"`
+	ID        string        `json:"id"`
+	Timestamp time.Time     `json:"timestamp"`
+	Node      string        `json:"node"`
+	Stream    string        `json:"stream,omitempty"`
+	Epoch     uint64        `json:"epoch,omitempty"`
+	Reason    policy.Reason `json:"reason"`
+}
+
+// teller passes what enters the history on: one log line, the metrics, and an event at every site that can be reached.
+// Events are best effort; the history is the record.
+type teller struct {
+	s     *service
+	queue chan event
+	conns map[string]*jsapi.Conn
+	done  sync.WaitGroup
+}
+
+func newTeller(s *service) *teller {
+	t := &teller{s: s, queue: make(chan event, 256), conns: map[string]*jsapi.Conn{}}
+	for site, login := range siteLogins(s.Config()) {
+		t.conns[site] = jsapi.Dial(jsapi.Options{Login: login})
+	}
+	t.done.Go(t.publish)
+	return t
+}
+
+// close publishes what is queued and disconnects.
+func (j *journal) close() {
+	j.mu.Lock()
+	j.told = ^uint64(0) // nothing is told from here on
+	close(j.queue)
+	j.mu.Unlock()
+	j.done.Wait()
+	for _, c := range j.conns {
+		c.Close()
+	}
+}
+
+// tell never blocks: an event that finds the queue full is dropped, and that is logged.
+func (t *teller) tell(s policy.State, e policy.Entry) {
+	log := t.s.log.With("event", e.Kind, "reason", string(e.Reason.Code), "detail", e.Reason.Text)
+	if e.Stream != "" {
+		log = log.With("stream", e.Stream, "epoch", e.Epoch)
+	}
+	logEntry(log, e)
+	t.s.metrics.told(s, e)
+	ev := event{Type: eventType + e.Kind, ID: eventID(e), Timestamp: e.At, Node: t.s.o.Config.Node, Stream: e.Stream, Epoch: e.Epoch, Reason: e.Reason}
+	select {
+	case t.queue <- ev:
+	default:
+		log.Warn("event dropped: the queue is full")
+	}
+}
+
+// eventID is the same for the same entry of the log, whoever tells it.
+func eventID(e policy.Entry) string {
+	return e.At.UTC().Format("20060102T150405.000000000") + "-" + strings.ReplaceAll(e.Kind, "_", "-")
+}
+
+func logEntry(log *slog.Logger, e policy.Entry) {
+	const text = "state changed"
+	switch e.Kind {
+	case "origin_down", "origin_suspect", "origin_returned", "failover_started", "failover_aborting", "waiting", "override":
+		log.Warn(text)
+	case "decision":
+		if e.Reason.Code == policy.Healthy || e.Reason.Code == policy.InProgress {
+			log.Info(text)
+			return
+		}
+		log.Warn(text)
+	default:
+		log.Info(text)
+	}
+}
+
+func (t *teller) publish() {
+	for e := range t.queue {
+		data, err := json.Marshal(e)
+		if err != nil {
+			continue // plain strings and numbers: cannot happen
+		}
+		kind := strings.TrimPrefix(e.Type, eventType)
+		stream := e.Stream
+		if stream == "" {
+			stream = "all"
+		}
+		for site, c := range t.conns {
+			if err := c.PublishEvent(eventSubject+kind+"."+stream, data); err != nil {
+				t.s.log.Debug("event not published", "site", site, "kind", kind, "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package watchdog
+
+import (
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
+)
+
+const namespace = "understudy"
+
+// metrics are built from an injected registry. What has a current value is read from the status at each scrape; what
+// counts is counted where it happens.
+type metrics struct {
+	registry  *prometheus.Registry
+	decisions *prometheus.CounterVec
+	failovers *prometheus.CounterVec
+	phases    *prometheus.HistogramVec
+	probes    *prometheus.HistogramVec
+}
+
+func newMetrics(r *prometheus.Registry, s *service) *metrics {
+	m := &metrics{
+		registry: r,
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "decisions_total",
+			Help: "Evaluations of this node as leader, by reason."}, []string{"stream", "reason"}),
+		failovers: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "failovers_total",
+			Help: "Failovers that ended while this node led, by result."}, []string{"stream", "kind", "result"}),
+		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "failover_phase_seconds",
+			Help: "Time that a phase took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"phase"}),
+		probes: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "probe_seconds",
+			Help: "Time that a look took, by what it met.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}, []string{"site", "evidence"}),
+	}
+	r.MustRegister(m.decisions, m.failovers, m.phases, m.probes, &statusCollector{s: s})
+	return m
+}
+
+func (m *metrics) looked(_ string, id policy.MemberID, l policy.Look) {
+	m.probes.WithLabelValues(id.Site, string(l.Evidence)).Observe(l.Took.Seconds())
+}
+
+func (m *metrics) decided(stream string, c policy.Code) {
+	m.decisions.WithLabelValues(stream, string(c)).Inc()
+}
+
+// told counts what the history says.
+func (m *metrics) told(s policy.State, e policy.Entry) {
+	st := s.Streams[e.Stream]
+	switch e.Kind {
+	case "failover_completed":
+		m.failovers.WithLabelValues(e.Stream, "failover", "completed").Inc()
+	case "failover_aborted":
+		m.failovers.WithLabelValues(e.Stream, "failover", "aborted").Inc()
+	}
+	for _, a := range []*policy.Attempt{st.Attempt, st.Last} {
+		if e.Kind == "phase_done" || e.Kind == "failover_completed" {
+			if a != nil && a.Epoch == e.Epoch && len(a.Steps) > 0 && a.Steps[len(a.Steps)-1].At.Equal(e.At) {
+				last := a.Steps[len(a.Steps)-1]
+				if e.Kind == "phase_done" {
+					m.phases.WithLabelValues(string(last.Phase)).Observe(last.Took.Seconds())
+				}
+			}
+		}
+	}
+}
+
+// statusCollector turns the node's own status into gauges.
+type statusCollector struct{ s *service }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+var (
+	originUp      = desc("origin_up", "1 when the primary is seen up, 0 when agreed down, -1 when that is not known.", "stream")
+	outageSeconds = desc("outage_seconds", "Witnessed time without the primary.", "stream")
+	threshold     = desc("outage_threshold_seconds", "Outage after which it counts as permanent.", "stream")
+	behind        = desc("mirror_behind_messages", "Messages that a mirror lacks, by the highest sequence ever seen.", "stream", "site")
+	lastContact   = desc("mirror_last_contact_seconds", "Time since a mirror's last frame from its origin; -1 never or unknown.", "stream", "site")
+	loss          = desc("estimated_loss_messages", "Messages that a failover now would leave behind, estimated.", "stream")
+	lossLimit     = desc("loss_limit_messages", "The configured limit of it.", "stream")
+	eligible      = desc("eligible_mirrors", "Mirrors that could be promoted now.", "stream")
+	stateGauge    = desc("state", "1 for the state that the stream is in.", "stream", "state")
+	wouldHave     = desc("would_have_failed_over_total", "Failovers that alert-only mode kept from happening.", "stream")
+	dualCapture   = desc("dual_capture_seconds", "Time in which a returned origin took messages beside the primary, as seen.", "stream")
+	heldGauge     = desc("held", "1 while held; stream \"\" is the whole group.", "stream")
+	raftLeader    = desc("raft_leader", "1 when this node leads.")
+	raftQuorum    = desc("raft_quorum", "1 when this node is part of a working majority.")
+	commitAge     = desc("raft_commit_age_seconds", "Time since the last commit that this node knows of.")
+	buildInfo     = desc("build_info", "1, with the build's version.", "version", "goversion")
+)
+
+func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{originUp, outageSeconds, threshold, behind, lastContact, loss, lossLimit, eligible,
+		stateGauge, wouldHave, dualCapture, heldGauge, raftLeader, raftQuorum, commitAge, buildInfo} {
+		ch <- d
+	}
+}
+
+func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
+	l, _ := c.s.leading()
+	st, es := c.s.statusOf(l), c.s.node.Status()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(raftLeader, bit(es.State == "leader"))
+	gauge(raftQuorum, bit(es.Quorum))
+	gauge(commitAge, es.CommitAge.Seconds())
+	gauge(buildInfo, 1, c.s.o.Version, runtime.Version())
+	gauge(heldGauge, bit(st.Held), "")
+	for _, s := range st.Streams {
+		collectStream(s, gauge)
+		ch <- prometheus.MustNewConstMetric(wouldHave, prometheus.CounterValue, float64(s.WouldHave), s.Name)
+	}
+}
+
+func collectStream(s api.StreamStatus, gauge func(*prometheus.Desc, float64, ...string)) {
+	gauge(outageSeconds, float64(s.OutageMS)/1000, s.Name)
+	gauge(threshold, float64(s.ThresholdMS)/1000, s.Name)
+	gauge(loss, float64(s.Loss.Estimated), s.Name)
+	gauge(lossLimit, float64(s.LossLimit), s.Name)
+	gauge(heldGauge, bit(s.Held), s.Name)
+	gauge(originUp, upValue(s), s.Name)
+	gauge(dualCapture, captured(s.DualCapture), s.Name)
+	n := 0
+	for _, m := range s.Members {
+		if m.Eligible {
+			n++
+		}
+		if m.Role == "mirror" {
+			gauge(behind, float64(m.Behind), s.Name, m.Site)
+			gauge(lastContact, contact(m.ActiveMS), s.Name, m.Site)
+		}
+	}
+	gauge(eligible, float64(n), s.Name)
+	for _, name := range []string{api.StateHealthy, api.StateSuspect, api.StateDown, api.StateFailingOver, api.StateFailedOver,
+		api.StateReturned, api.StateHeld, api.StateUnknown} {
+		gauge(stateGauge, bit(s.State == name), s.Name, name)
+	}
+}
+
+func contact(ms int64) float64 {
+	if ms < 0 {
+		return -1
+	}
+	return float64(ms) / 1000
+}
+
+func upValue(s api.StreamStatus) float64 {
+	down := 0
+	for _, o := range s.Observers {
+		switch o.Verdict {
+		case policy.Up:
+			return 1
+		case policy.Down:
+			down++
+		}
+	}
+	if down > 0 && s.OutageMS > 0 {
+		return 0
+	}
+	return -1
+}
+
+func captured(list []policy.Capture) float64 {
+	total := 0.0
+	for _, c := range list {
+		if !c.Fenced.IsZero() {
+			total += c.Fenced.Sub(c.SeenAt).Seconds()
+		}
+	}
+	return total
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

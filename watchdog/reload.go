@@ -1,0 +1,54 @@
+package watchdog
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/config"
+)
+
+// reload reads the config file again, and takes it over whole or not at all.
+func (s *service) reload() api.Response {
+	next, err := s.checkReload()
+	if err != nil {
+		s.log.Error("config refused; the old one stays", "file", s.o.ConfigFile, "error", err)
+		return api.Response{Outcome: api.OutcomeFailed, Reason: policy.Reason{Code: policy.ConfigMismatch, Text: err.Error()}}
+	}
+	old := s.Hash()
+	s.setConfig(next)
+	s.configureProbe()
+	s.log.Info("config reloaded", "file", s.o.ConfigFile, "old_hash", old, "config_hash", s.Hash())
+	return api.Response{Outcome: api.OutcomeDone, Reason: policy.Reason{Code: policy.Healthy,
+		Text: fmt.Sprintf("config %s is in force (was %s)", s.Hash(), old)}}
+}
+
+func (s *service) checkReload() (*config.Config, error) {
+	if s.o.ConfigFile == "" {
+		return nil, fmt.Errorf("this watchdog was not started from a config file")
+	}
+	next, err := config.Load(s.o.ConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Config().CheckReload(next); err != nil {
+		return nil, err
+	}
+	return next, keepsPrimaries(s.replica.State(), next.Rules())
+}
+
+// keepsPrimaries refuses a config that no longer knows the stream which holds the subjects now.
+func keepsPrimaries(state policy.State, next policy.Rules) error {
+	for name, st := range state.Streams {
+		sr, ok := next.Streams[name]
+		if ok && slices.Contains(sr.Members(), st.Primary) {
+			continue
+		}
+		if !ok && st.Epoch == 0 {
+			continue // never failed over: guarding may simply end
+		}
+		return fmt.Errorf("streams: %s has its primary at %s, and the new config does not name it: keep it, or switch back first", name, st.Primary)
+	}
+	return nil
+}

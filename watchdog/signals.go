@@ -1,0 +1,113 @@
+package watchdog
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"os/user"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
+)
+
+// signals are caught before anything else of the service starts, so that an early one does not end the process by its
+// default action; they are served once the node runs.
+type signals struct {
+	s  *service
+	ch chan os.Signal
+}
+
+func (s *service) catchSignals() *signals {
+	g := &signals{s: s, ch: make(chan os.Signal, 16)}
+	signal.Notify(g.ch, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	return g
+}
+
+func (g *signals) close() { signal.Stop(g.ch) }
+
+// serve hands each signal to a worker at once: what a signal meant is fixed when it arrives, not when its turn comes.
+func (g *signals) serve(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case sig := <-g.ch:
+			name := signalName(sig)
+			g.s.log.Info("signal received", "signal", name)
+			r, ok := g.s.signalRequest(name, "SIG"+name+" at "+g.s.o.Config.Node)
+			if !ok {
+				g.s.stop(errTerminate)
+				continue
+			}
+			wg.Go(func() { g.s.answerSignal(ctx, name, r) })
+		}
+	}
+}
+
+func signalName(sig os.Signal) string {
+	switch sig {
+	case syscall.SIGUSR1:
+		return "USR1"
+	case syscall.SIGUSR2:
+		return "USR2"
+	case syscall.SIGHUP:
+		return "HUP"
+	}
+	return "TERM"
+}
+
+// signalRequest is the command that a signal stands for; ok is false for the one that ends the process.
+func (s *service) signalRequest(name, by string) (r api.Request, ok bool) {
+	switch name {
+	case "USR1":
+		return api.Request{Verb: "failover", By: by, AllowLoss: true}, true
+	case "USR2":
+		hold := s.replica.State().Hold
+		verb := "hold"
+		if hold.Held {
+			verb = "resume"
+		}
+		return api.Request{Verb: verb, By: by, Version: &hold.Version}, true
+	case "HUP":
+		return api.Request{Verb: "reload", By: by}, true
+	}
+	return api.Request{}, false
+}
+
+func (s *service) answerSignal(ctx context.Context, name string, r api.Request) {
+	ctx, cancel := context.WithTimeout(ctx, api.Timeout)
+	defer cancel()
+	resp := s.Do(ctx, r)
+	log := s.log.With("signal", name, "outcome", resp.Outcome, "reason", string(resp.Reason.Code), "detail", resp.Reason.Text)
+	if resp.Outcome == api.OutcomeDone {
+		log.Info("signal done")
+		return
+	}
+	log.Error("signal did nothing")
+}
+
+// signalCommand is a signal that came as a command.
+func (s *service) signalCommand(ctx context.Context, r api.Request) api.Response {
+	switch r.Signal {
+	case "USR1", "USR2", "HUP":
+		req, _ := s.signalRequest(r.Signal, r.By)
+		return s.Do(ctx, req)
+	case "TERM", "INT":
+		time.AfterFunc(100*time.Millisecond, func() { s.stop(errTerminate) }) // let the answer out first
+		return api.Response{Outcome: api.OutcomeDone, Reason: policy.Reason{Text: "stopping"}}
+	}
+	return api.Response{Outcome: api.OutcomeFailed, Reason: policy.Reason{Text: "signal " + r.Signal + " is not known; USR1, USR2, HUP and TERM are"}}
+}
+
+// Caller names who runs this process, for the history.
+func Caller() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}
