@@ -20,15 +20,7 @@ const maxBytes = 16 << 20
 // Load reads, checks and completes the config at path, and checks the files that it names. Relative file names in it
 // are taken from the folder of path. A config with mistakes gives Errors.
 func Load(path string) (*Config, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("read config %s: %w", path, err)
-	}
-	data, err := os.ReadFile(abs)
-	if err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
-	}
-	c, err := parse(data, filepath.Dir(abs), path)
+	c, err := Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -38,8 +30,21 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// Parse is Load for a config in memory, without a look at the files that it names; CheckFiles does that. Relative file
-// names are taken from dir.
+// Read is Load without a look at the files that the config names: for commands that only talk to a running watchdog,
+// whose user may not read its secrets, and for a check on another machine.
+func Read(path string) (*Config, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", path, err)
+	}
+	data, err := os.ReadFile(abs)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	return parse(data, filepath.Dir(abs), path)
+}
+
+// Parse is Read for a config in memory. Relative file names are taken from dir.
 func Parse(data []byte, dir string) (*Config, error) { return parse(data, dir, "") }
 
 // parse decodes and validates. Both run even when the first finds mistakes, so that one call shows all of them.
