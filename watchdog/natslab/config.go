@@ -12,7 +12,6 @@ type serverConfig struct {
 	Name, Listen, StoreDir string
 	Domain                 string // JetStream domain, or ""
 	JetStream              bool
-	AppPassword            string
 
 	Cluster, ClusterListen string // "" for a server without routes
 	Routes                 []string
@@ -61,7 +60,7 @@ accounts {
     jetstream: enabled
     {{- end}}
     users: [
-      {user: "` + AppUser + `", password: "{{.AppPassword}}"}
+      {user: "` + AppUser + `", password: {{printf "%q" .AppPassword}}}
       {user: "` + NoAPIUser + `", password: "` + noAPIPassword + `"
        permissions: {publish: {deny: ["$JS.API.>", "$JS.*.API.>"]}}}
     ]
@@ -112,10 +111,14 @@ leafnodes {
 {{- end}}
 `))
 
-// write renders the config into a file.
-func (c serverConfig) write(file string) error {
+// write renders the config, with the application's password, into a file.
+func (c serverConfig) write(file, password string) error {
 	var b strings.Builder
-	if err := configTemplate.Execute(&b, c); err != nil {
+	view := struct {
+		serverConfig
+		AppPassword string
+	}{c, password}
+	if err := configTemplate.Execute(&b, view); err != nil {
 		return fmt.Errorf("render the config of %s: %w", c.Name, err)
 	}
 	return os.WriteFile(file, []byte(b.String()), 0o600)

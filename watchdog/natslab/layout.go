@@ -42,7 +42,7 @@ func (l *Lab) layOut() error {
 
 // newSite creates a site's servers, with ports of their own.
 func (l *Lab) newSite(name string, servers int) (*Site, error) {
-	site := &Site{Name: name, lab: l}
+	site := &Site{Name: name, lab: l, password: AppPassword}
 	for i := range servers {
 		s, err := l.newServer(site, fmt.Sprintf("%s-%d", name, i+1))
 		if err != nil {
@@ -67,11 +67,10 @@ func (l *Lab) newServer(site *Site, name string) (*Server, error) {
 		*addr = a
 	}
 	s.conf = serverConfig{
-		Name:        name,
-		Listen:      s.client,
-		StoreDir:    filepath.Join(dir, "store"),
-		JetStream:   site.Name != hubName,
-		AppPassword: AppPassword,
+		Name:      name,
+		Listen:    s.client,
+		StoreDir:  filepath.Join(dir, "store"),
+		JetStream: site.Name != hubName,
 	}
 	return s, nil
 }

@@ -3,9 +3,14 @@ package natslab
 import (
 	"os"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
 	RunIfChild()
-	os.Exit(m.Run())
+	if os.Getenv(envCrash) != "" {
+		crashingParent()
+	}
+	goleak.VerifyTestMain(m)
 }

@@ -37,8 +37,8 @@ func (s LinkState) String() string {
 }
 
 const (
-	chunkSize   = 16 << 10        // read size of a pump
-	queueChunks = 256             // chunks in flight per direction: bounds what a stalled reader can hide in here
+	chunkSize   = 16 << 10 // read size of a pump
+	queueChunks = 256      // chunks in flight per direction: bounds what a stalled reader can hide in here
 	dialAgain   = 5 * time.Millisecond
 	dialTimeout = 2 * time.Second // to the target, which is on loopback
 )

@@ -140,3 +140,6 @@ func (s *Server) start() error {
 	s.proc = p
 	return nil
 }
+
+// Site is where the server is.
+func (s *Server) Site() *Site { return s.site }

@@ -3,7 +3,10 @@ package natslab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
+	"syscall"
 )
 
 // Site is one place: the servers that are lost together.
@@ -13,6 +16,9 @@ type Site struct {
 
 	lab     *Lab
 	servers []*Server
+
+	mu       sync.Mutex
+	password string
 }
 
 // Servers lists the site's servers.
@@ -47,7 +53,36 @@ func (s *Site) URLsFrom(from string) []string {
 func (s *Site) User() string { return AppUser }
 
 // Password is the application's password, as last set.
-func (s *Site) Password() string { return s.servers[0].conf.AppPassword }
+func (s *Site) Password() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.password
+}
+
+// SetPassword changes the application's password in the configs of all servers
+// and reloads those that run, which closes the connections that logged in with
+// the old one. It returns when the new one is taken. A server that is down takes
+// it at its restart.
+func (s *Site) SetPassword(ctx context.Context, password string) error {
+	s.mu.Lock()
+	s.password = password
+	s.mu.Unlock()
+	if err := s.writeConfigs(); err != nil {
+		return err
+	}
+	for _, srv := range s.servers {
+		if !srv.Running() {
+			continue
+		}
+		if err := srv.signal(syscall.SIGHUP); err != nil {
+			return err
+		}
+		if err := s.lab.waitUp(ctx, []*Server{srv}); err != nil {
+			return fmt.Errorf("change the password at %s: %w", srv.Name, err)
+		}
+	}
+	return nil
+}
 
 // StoreDirs are the servers' store folders.
 func (s *Site) StoreDirs() []string {
@@ -58,8 +93,11 @@ func (s *Site) StoreDirs() []string {
 	return dirs
 }
 
-// Kill ends all servers with SIGKILL.
-func (s *Site) Kill() error { return s.each((*Server).Kill) }
+// Kill ends all servers with SIGKILL, as nearly at once as can be, and waits
+// until they are gone.
+func (s *Site) Kill() error {
+	return errors.Join(s.each((*Server).sendKill), s.each((*Server).Kill))
+}
 
 // Pause stops all servers with SIGSTOP.
 func (s *Site) Pause() error { return s.each((*Server).Pause) }
@@ -101,5 +139,6 @@ func (s *Site) routes() []string {
 }
 
 func (s *Site) writeConfigs() error {
-	return s.each(func(srv *Server) error { return srv.conf.write(srv.ConfigFile()) })
+	password := s.Password()
+	return s.each(func(srv *Server) error { return srv.conf.write(srv.ConfigFile(), password) })
 }
