@@ -84,10 +84,10 @@ func (t *term) run(ctx context.Context, l *live) error {
 
 // due lists the streams whose interval has passed, and the time until the next one's has.
 func (t *term) due(now time.Time) (names []string, rest time.Duration) {
-	rules := t.s.Rules()
+	rules, state := t.s.Rules(), t.s.replica.State()
 	rest = time.Second
 	for _, name := range rules.StreamNames() {
-		every := rules.Streams[name].Interval
+		every := pace(rules.Streams[name], state.Streams[name])
 		since := now.Sub(t.last[name].round)
 		if since >= every-every/10 {
 			names = append(names, name)
@@ -96,6 +96,16 @@ func (t *term) due(now time.Time) (names []string, rest time.Duration) {
 		rest = min(rest, every-since)
 	}
 	return names, rest
+}
+
+// pace is the time between two rounds of a stream: its interval, or less when its threshold passes within it, so that
+// a decision is not late by a whole interval.
+func pace(sr policy.StreamRules, st policy.StreamState) time.Duration {
+	rest := sr.Threshold - st.Clock.Outage
+	if st.Attempt == nil && st.Round.Agreement == policy.AgreedDown && rest > 0 && rest < sr.Interval {
+		return max(rest, sr.Interval/10)
+	}
+	return sr.Interval
 }
 
 // oneRound looks, logs what is worth it, decides and acts.

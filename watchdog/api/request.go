@@ -15,6 +15,7 @@ const (
 	VerbFailover = "failover"
 	VerbReload   = "reload"
 	VerbSignal   = "signal"
+	VerbTransfer = "transfer"
 )
 
 // Signals are the names that a Request of VerbSignal may bear.
@@ -29,7 +30,7 @@ func (r Request) Validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrBadRequest, fmt.Sprintf(format, args...))
 	}
-	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbReload, VerbSignal}
+	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbReload, VerbSignal, VerbTransfer}
 	switch {
 	case !slices.Contains(verbs, r.Verb):
 		return bad("verb %q is none of %s", r.Verb, strings.Join(verbs, ", "))

@@ -3,4 +3,4 @@
 package failover
 
 // failpoint does nothing in an ordinary build.
-func failpoint(string) {}
+func failpoint(_, _ string) {}

@@ -12,8 +12,9 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
-// quickTimeout is how long the park of a dead origin is waited for: its reply never comes, its effect is polled.
-const quickTimeout = 150 * time.Millisecond
+// quickTimeout is how long the reply to the park of a dead origin is waited for: it never comes. Its effect is there
+// within milliseconds, and the next reading sees it.
+const quickTimeout = 20 * time.Millisecond
 
 // send makes one write: logged open, leadership verified, sent, and closed by what came back. A refusal by the server
 // is returned as refused; an unknown outcome leaves the write open, to be read back by the next move.
@@ -21,7 +22,7 @@ func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Ph
 	w := m.Write
 	log := h.o.Log.With("stream", st.Name, "write", string(w.ID), "member", w.Member.String())
 	if !m.Resend {
-		failpoint("before-open-" + string(w.Kind))
+		failpoint(st.Name, "before-open-"+string(w.Kind))
 		open := policy.OpenCommand{Stream: st.Name, Epoch: st.Epoch, Phase: phase, Write: w}
 		if err := h.o.Journal.Propose(ctx, policy.Command{Open: &open}); err != nil {
 			if errors.Is(err, policy.ErrRefused) {
@@ -29,14 +30,14 @@ func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Ph
 			}
 			return nil, fmt.Errorf("log write %s: %w", w.ID, err)
 		}
-		failpoint("after-open-" + string(w.Kind))
+		failpoint(st.Name, "after-open-"+string(w.Kind))
 	}
 	timeout := h.o.Timeout
 	if quick {
 		timeout = quickTimeout
 	}
 	err = h.write(ctx, w, timeout)
-	failpoint("after-send-" + string(w.Kind))
+	failpoint(st.Name, "after-send-"+string(w.Kind))
 	how := closes(err)
 	log.Debug("write sent", "kind", string(w.Kind), "resend", m.Resend, "closed", string(how), "error", err)
 	if how == "" {
@@ -49,7 +50,7 @@ func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Ph
 	if perr := h.propose(ctx, policy.Command{Close: &c}); perr != nil {
 		return nil, perr
 	}
-	failpoint("after-close-" + string(w.Kind))
+	failpoint(st.Name, "after-close-"+string(w.Kind))
 	if how == policy.ClosedReplied {
 		return nil, nil
 	}

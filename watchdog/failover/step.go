@@ -12,6 +12,8 @@ import (
 const (
 	// spinPause is the time between two readings while a phase only waits for a server to catch up.
 	spinPause = 5 * time.Millisecond
+	// resendPause is the time in which the park of a dead origin may show its effect before it is sent again.
+	resendPause = 250 * time.Millisecond
 	// refusalPause is the time after a refused write, before it is tried again in another form.
 	refusalPause = 100 * time.Millisecond
 	// maxRefusals ends a step whose writes the server keeps refusing; the next tick tries again.
@@ -44,6 +46,7 @@ type stepper struct {
 	epoch    uint64
 	phase    policy.Phase
 	began    time.Time // of the phase, as far as this step saw it
+	sent     time.Time // the newest write to an origin that does not answer
 	refusals int
 	origin   *originWatch
 }
@@ -89,16 +92,21 @@ func (s *stepper) result(ctx context.Context, st policy.StreamState, r policy.Re
 		wait(ctx, spinPause)
 		return true, nil
 	}
-	failpoint("before-result-" + string(r.Phase))
+	failpoint(s.stream, "before-result-"+string(r.Phase))
 	if err := s.h.propose(ctx, policy.Command{Result: &r}); err != nil {
 		return false, err
 	}
-	failpoint("after-result-" + string(r.Phase))
+	failpoint(s.stream, "after-result-"+string(r.Phase))
 	return true, nil
 }
 
 func (s *stepper) send(ctx context.Context, st policy.StreamState, m policy.Move) (bool, error) {
 	quick := st.Attempt.Shared && m.Write.Member == st.Attempt.From
+	if quick && m.Resend && time.Since(s.sent) < resendPause {
+		wait(ctx, spinPause)
+		return true, nil
+	}
+	s.sent = time.Now()
 	refused, err := s.h.send(ctx, st, st.Attempt.Phase, m, quick)
 	if err != nil || refused == nil {
 		return true, err

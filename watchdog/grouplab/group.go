@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,7 +43,7 @@ type Dog struct {
 
 	g         *Group
 	dir, bind string
-	proc      *natslab.Process
+	proc      atomic.Pointer[natslab.Process] // nil before the first Start
 }
 
 // Start writes the configs, starts the watchdogs and waits until they have a leader.
@@ -121,28 +122,30 @@ func (d *Dog) Start() error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", d.Name, err)
 	}
-	d.proc = p
+	d.proc.Store(p)
 	return nil
 }
 
 // Kill ends the watchdog with SIGKILL.
 func (d *Dog) Kill() error {
-	if d.proc == nil {
+	p := d.proc.Load()
+	if p == nil {
 		return nil
 	}
-	return d.proc.Kill()
+	return p.Kill()
 }
 
 // Signal sends the watchdog a signal.
-func (d *Dog) Signal(sig syscall.Signal) error { return d.proc.Signal(sig) }
+func (d *Dog) Signal(sig syscall.Signal) error { return d.proc.Load().Signal(sig) }
 
 // Running reports whether its process lives.
 func (d *Dog) Running() bool {
-	if d.proc == nil {
+	p := d.proc.Load()
+	if p == nil {
 		return false
 	}
 	select {
-	case <-d.proc.Done():
+	case <-p.Done():
 		return false
 	default:
 		return true
@@ -150,10 +153,10 @@ func (d *Dog) Running() bool {
 }
 
 // Done is closed when its process has ended; ExitCode tells how.
-func (d *Dog) Done() <-chan struct{} { return d.proc.Done() }
+func (d *Dog) Done() <-chan struct{} { return d.proc.Load().Done() }
 
 // ExitCode is that of the ended process, -1 when a signal ended it.
-func (d *Dog) ExitCode() int { return d.proc.ExitCode() }
+func (d *Dog) ExitCode() int { return d.proc.Load().ExitCode() }
 
 // Client asks this watchdog as an operator on its machine would.
 func (d *Dog) Client() *api.Client { return api.SocketClient(d.Socket) }
