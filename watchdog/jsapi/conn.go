@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -259,24 +258,6 @@ func (l *link) reason(err error) error {
 		return l.refused
 	}
 	return err
-}
-
-type dialFunc func(network, address string) (net.Conn, error)
-
-func (f dialFunc) Dial(network, address string) (net.Conn, error) { return f(network, address) }
-
-// dialer lets ctx end a connect in every phase of it, the wait for the server's greeting too. keep takes the
-// connection out of the reach of ctx; it returns false when that came too late.
-func dialer(ctx context.Context, timeout time.Duration) (d nats.CustomDialer, keep func() bool) {
-	stop := func() bool { return true }
-	d = dialFunc(func(network, address string) (net.Conn, error) {
-		conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, network, address)
-		if err == nil {
-			stop = context.AfterFunc(ctx, func() { conn.Close() })
-		}
-		return conn, err
-	})
-	return d, func() bool { return stop() }
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -106,7 +106,7 @@ func connectError(err error) error {
 		return err
 	case refusesLogin(err):
 		return fmt.Errorf("%w: %w", ErrAuth, err)
-	case errors.Is(err, nats.ErrMaxConnectionsExceeded), errors.Is(err, nats.ErrMaxAccountConnectionsExceeded):
+	case isFull(err):
 		return fmt.Errorf("%w: %w", ErrOverloaded, err)
 	}
 	return fmt.Errorf("%w: %w", ErrDisconnected, err)
@@ -143,7 +143,16 @@ func refusesLogin(err error) bool {
 		errors.As(err, &ca) || errors.As(err, &host) || errors.As(err, &cert) {
 		return true
 	}
-	// The client has no sentinels for these.
-	text := strings.ToLower(err.Error())
-	return strings.Contains(text, "authentication timeout") || strings.Contains(text, "remote error: tls")
+	return says(err, "authorization violation", "authentication timeout", "remote error: tls")
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, nats.ErrMaxConnectionsExceeded) || errors.Is(err, nats.ErrMaxAccountConnectionsExceeded) ||
+		says(err, "maximum connections exceeded", "maximum account active connections exceeded")
+}
+
+// says looks for the protocol's own texts, for which the client does not always have a sentinel.
+func says(err error, texts ...string) bool {
+	lower := strings.ToLower(err.Error())
+	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(lower, t) })
 }
