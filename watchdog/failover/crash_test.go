@@ -47,9 +47,9 @@ func points(topology natslab.Topology) []string {
 	return list
 }
 
-// TestCrashEachPhase gives each failpoint a stream of its own, kills the origins' site once, and restarts each leader
-// that a failpoint kills. In the end every failpoint was met, and every stream was promoted once, to the target that
-// its epoch began with.
+// TestCrashEachPhase gives each failpoint a stream of its own, kills the origins' site once, lets one stream after the
+// other go, and restarts the leader that its failpoint kills. In the end every failpoint was met, and every stream was
+// promoted once, to the target that its epoch began with.
 func TestCrashEachPhase(t *testing.T) {
 	for _, topology := range []natslab.Topology{natslab.Domains, natslab.Supercluster} {
 		t.Run(string(topology), func(t *testing.T) {
@@ -76,7 +76,8 @@ func crashAll(ctx context.Context, t *testing.T, topology natslab.Topology, poin
 	}
 	met := t.TempDir()
 	g, err := grouplab.Start(ctx, grouplab.Options{Lab: lab, Streams: streams,
-		Env: []string{"UNDERSTUDY_FAILPOINTS=" + strings.Join(armed, ","), "UNDERSTUDY_FAILPOINT_DIR=" + met}})
+		Settings: grouplab.Settings{Every: 200 * time.Millisecond},
+		Env:      []string{"UNDERSTUDY_FAILPOINTS=" + strings.Join(armed, ","), "UNDERSTUDY_FAILPOINT_DIR=" + met}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,14 +91,22 @@ func crashAll(ctx context.Context, t *testing.T, topology natslab.Topology, poin
 	if _, err := g.WaitStatus(ctx, all(api.StateHealthy)); err != nil {
 		t.Fatal(err)
 	}
+	for _, s := range streams {
+		do(ctx, t, g, api.Request{Verb: api.VerbHold, Stream: s.Name, By: "test"})
+	}
 	if err := lab.Site("east").Kill(); err != nil {
 		t.Fatal(err)
 	}
+	for _, s := range streams {
+		do(ctx, t, g, api.Request{Verb: api.VerbResume, Stream: s.Name, By: "test"})
+		st, err := g.WaitStatus(ctx, one(s.Name, api.StateFailedOver))
+		if err != nil {
+			last, _ := st.Stream(s.Name)
+			t.Fatalf("%s: %v; %s %s %v", s.Name, err, last.State, last.Phase, last.Reason)
+		}
+	}
 	st, err := g.WaitStatus(ctx, all(api.StateFailedOver))
 	if err != nil {
-		for _, s := range st.Streams {
-			t.Logf("%s %s %s %s", s.Name, s.State, s.Phase, s.Reason)
-		}
 		t.Fatal(err)
 	}
 	checkMet(t, met, armed)
@@ -132,6 +141,31 @@ func restartDead(t *testing.T, g *grouplab.Group) (stop func()) {
 func all(want string) func(api.Status) bool {
 	return func(st api.Status) bool {
 		return len(st.Streams) > 0 && !slices.ContainsFunc(st.Streams, func(s api.StreamStatus) bool { return s.State != want })
+	}
+}
+
+func one(name, want string) func(api.Status) bool {
+	return func(st api.Status) bool {
+		s, ok := st.Stream(name)
+		return ok && s.State == want
+	}
+}
+
+// do asks the group until one of its watchdogs has it done.
+func do(ctx context.Context, t *testing.T, g *grouplab.Group, r api.Request) {
+	t.Helper()
+	for {
+		leader, err := g.WaitLeader(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := g.Dog(leader).Client().Do(ctx, r)
+		if err == nil && resp.Outcome == api.OutcomeDone {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%s %s: %v %v", r.Verb, r.Stream, resp, err)
+		}
 	}
 }
 
