@@ -162,7 +162,7 @@ func (c *caller) call(ctx context.Context, to, method string, req []byte) ([]byt
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { cut(conn.Conn) })
 	resp, err := exchange(ctx, conn, method, req)
 	var remote *RemoteError
 	reusable := err == nil || errors.As(err, &remote)

@@ -49,26 +49,58 @@ func seal(k kind, payload []byte) []byte {
 
 // unseal returns the payload of an envelope, which shares b's memory.
 func unseal(k kind, b []byte) ([]byte, error) {
-	if len(b) < envelopeHeader {
-		return nil, fmt.Errorf("%w: %d bytes are shorter than an envelope's header", ErrDamaged, len(b))
+	var c envelopeChecker
+	_, _ = c.Write(b)
+	if err := c.check(k); err != nil {
+		return nil, err
 	}
-	if got := kind(b[:4]); got != k {
-		return nil, fmt.Errorf("%w: magic is %q, not %q", ErrDamaged, got, k)
-	}
-	payload := b[envelopeHeader:]
-	if n := binary.BigEndian.Uint64(b[8:]); n != uint64(len(payload)) {
-		return nil, fmt.Errorf("%w: length says %d bytes, %d are there", ErrDamaged, n, len(payload))
-	}
-	if want, got := binary.BigEndian.Uint32(b[crcOffset:]), envelopeSum(b); want != got {
-		return nil, fmt.Errorf("%w: checksum is %08x, stored is %08x", ErrDamaged, got, want)
-	}
-	if v := binary.BigEndian.Uint16(b[4:]); v != envelopeVersion {
-		return nil, fmt.Errorf("%w: %d, this program knows %d", ErrVersion, v, envelopeVersion)
-	}
-	return payload, nil
+	return b[envelopeHeader:], nil
 }
 
 func envelopeSum(b []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, b[:crcOffset])
 	return crc32.Update(sum, castagnoli, b[envelopeHeader:])
+}
+
+// envelopeChecker checks an envelope that is written to it, without keeping it.
+type envelopeChecker struct {
+	head []byte
+	sum  uint32 // of the payload so far
+	n    uint64
+}
+
+// Write implements io.Writer; it never fails.
+func (c *envelopeChecker) Write(b []byte) (int, error) {
+	total := len(b)
+	if missing := envelopeHeader - len(c.head); missing > 0 {
+		k := min(missing, len(b))
+		c.head = append(c.head, b[:k]...)
+		if b = b[k:]; len(c.head) == envelopeHeader {
+			c.sum = crc32.Update(0, castagnoli, c.head[:crcOffset])
+		}
+	}
+	c.sum = crc32.Update(c.sum, castagnoli, b)
+	c.n += uint64(len(b))
+	return total, nil
+}
+
+// check judges what was written. The version comes last: it means something only in an intact envelope.
+func (c *envelopeChecker) check(k kind) error {
+	head := c.head
+	if len(head) < envelopeHeader {
+		return fmt.Errorf("%w: %d bytes are shorter than an envelope's header", ErrDamaged, len(head))
+	}
+	if got := kind(head[:4]); got != k {
+		return fmt.Errorf("%w: magic is %q, not %q", ErrDamaged, got, k)
+	}
+	if want := binary.BigEndian.Uint64(head[8:]); want != c.n {
+		return fmt.Errorf("%w: length says %d bytes, %d are there", ErrDamaged, want, c.n)
+	}
+	if want := binary.BigEndian.Uint32(head[crcOffset:]); want != c.sum {
+		return fmt.Errorf("%w: checksum is %08x, stored is %08x", ErrDamaged, c.sum, want)
+	}
+	if v := binary.BigEndian.Uint16(head[4:]); v != envelopeVersion {
+		return fmt.Errorf("%w: %d, this program knows %d", ErrVersion, v, envelopeVersion)
+	}
+	return nil
 }

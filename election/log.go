@@ -2,11 +2,14 @@ package election
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,7 +34,7 @@ const repeatEvery = 30 * time.Second
 // as DEBUG, because raft's INFO is about its own works.
 func newRaftLogger(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off})
-	l.RegisterSink(&sink{log: log.With("from", "raft"), said: make(map[string]time.Time)})
+	l.RegisterSink(&sink{log: log.With("component", "raft"), said: make(map[string]time.Time)})
 	return l
 }
 
@@ -53,19 +56,26 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 		to = slog.LevelError
 	}
 	attrs := make([]any, 0, len(args))
-	about := msg
+	about, ended := msg, false
 	for i := 0; i+1 < len(args); i += 2 {
 		key := strings.ReplaceAll(fmt.Sprint(args[i]), "-", "_")
 		value := plain(args[i+1])
 		attrs = append(attrs, slog.Any(key, value))
+		err, ok := value.(error)
+		ended = ended || ok && connectionEnded(err)
 		if key == keyPeer || key == "target" || key == "server_id" {
 			about += fmt.Sprint(" ", value)
 		}
 	}
-	if to > slog.LevelDebug && s.repeats(about) {
+	if to > slog.LevelDebug && (ended || s.repeats(about)) {
 		to = slog.LevelDebug
 	}
 	s.log.Log(context.Background(), to, msg, attrs...)
+}
+
+// connectionEnded tells of a connection that one side closed or lost: no news, as the peer's absence shows elsewhere.
+func connectionEnded(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // repeats reports whether the same was said lately.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -20,7 +19,7 @@ type Node struct {
 	opts     Options
 	log      *slog.Logger
 	store    *store
-	snaps    raft.SnapshotStore
+	snaps    *snapshots
 	port     *port
 	calls    *caller
 	handlers map[string]Handler
@@ -76,24 +75,22 @@ func Open(o Options) (*Node, error) {
 
 // openStores opens and verifies the log and the snapshots, and writes the first entry of an empty log.
 func (n *Node) openStores() error {
-	if err := os.MkdirAll(n.opts.DataDir, 0o700); err != nil {
+	dir := n.opts.DataDir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("options: DataDir: %w", err)
 	}
-	path := filepath.Join(n.opts.DataDir, storeFile)
-	s, err := openStore(path, n.log)
+	s, err := openStore(dir, n.log, n.fatal.set)
 	if err != nil {
 		return err
 	}
-	s.fatal = n.fatal.set
-	n.store = s
-	n.snaps, err = raft.NewFileSnapshotStoreWithLogger(n.opts.DataDir, retainSnapshots, newRaftLogger(n.log))
-	if err == nil {
-		err = prepareStores(s, n.opts)
+	if n.snaps, err = openSnapshots(dir, n.log, n.fatal.set); err == nil {
+		err = prepareStores(s, n.snaps, n.opts)
 	}
 	if err != nil {
 		s.close()
 		return err
 	}
+	n.store = s
 	return nil
 }
 

@@ -179,8 +179,17 @@ func (p *port) closeConns() {
 	conns := slices.Collect(maps.Keys(p.conns))
 	p.mu.Unlock()
 	for _, c := range conns {
-		c.Close()
+		c.once.Do(c.forget)
+		cut(c.Conn)
 	}
+}
+
+// cut closes a connection without a word to the other side: TLS would wait for seconds to say it to a dead one.
+func cut(conn net.Conn) {
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = c.NetConn()
+	}
+	conn.Close()
 }
 
 // sleep waits for d, or less if ctx ends.

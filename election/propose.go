@@ -1,6 +1,7 @@
 package election
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -191,8 +192,9 @@ func (v *verifier) run(n *Node) {
 // Transfer hands leadership to a peer, or with "" to the peer that answers and has the longest log. It returns nil
 // once this node no longer leads; the peer's election follows within milliseconds. Only the leader can.
 func (n *Node) Transfer(ctx context.Context, to string) error {
-	if err := n.mayLead(ctx); err != nil {
-		return fmt.Errorf("transfer leadership: %w", err)
+	l := n.lease.Load()
+	if err := n.mayLead(ctx); err != nil || l == nil {
+		return fmt.Errorf("transfer leadership: %w", cmp.Or(err, ErrNotLeader))
 	}
 	if to == "" {
 		var err error
@@ -209,7 +211,12 @@ func (n *Node) Transfer(ctx context.Context, to string) error {
 	if err != nil {
 		return fmt.Errorf("transfer leadership to %s: %w", to, err)
 	}
-	return nil
+	select {
+	case <-l.lost:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("transfer leadership to %s: %w", to, ctx.Err())
+	}
 }
 
 // successor asks every other peer, since raft itself would pick one that may be dead.

@@ -11,10 +11,9 @@ import (
 )
 
 const (
-	retainSnapshots = 2
-	transportPool   = 4               // raft's idle connections a peer
-	minRaftTimeout  = 2 * time.Second // of one exchange between two rafts
-	drainTimeout    = time.Second     // for proposals under way when the node stops
+	transportPool  = 4               // raft's idle connections a peer
+	minRaftTimeout = 2 * time.Second // of one exchange between two rafts
+	drainTimeout   = time.Second     // for proposals under way when the node stops
 )
 
 // ErrNotRunning is returned by what needs a running node, before Run and after it.
@@ -155,6 +154,7 @@ func (n *Node) stopRaft(e *engine) {
 	}
 	close(n.store.stop)
 	down := e.raft.Shutdown()
+	e.transport.Close()
 	e.stream.abort()
 	if err := down.Error(); err != nil {
 		n.log.Warn("cannot shut raft down", keyError, err)

@@ -31,6 +31,8 @@ type Status struct {
 	// CommitAge is the time since the commit index last grew here. An idle leader commits an empty entry every
 	// [Options].CommitEvery, so a larger age means that the group, or this node's disk, cannot commit.
 	CommitAge time.Duration
+	// CertExpires is the end of this node's certificate; zero without TLS.
+	CertExpires time.Time
 	// WriteError is the log store's last failure, empty again after a successful write.
 	WriteError string
 
@@ -40,6 +42,7 @@ type Status struct {
 // Status returns what this node knows.
 func (n *Node) Status() Status {
 	s := Status{ID: n.opts.ID, State: "stopped", Voters: n.opts.peerIDs(), Contact: Never}
+	s.CertExpires = n.port.secure.expires()
 	s.CommitAge = n.health.commitAge()
 	if err := n.store.failing.Load(); err != nil {
 		s.WriteError = (*err).Error()
@@ -160,6 +163,8 @@ func (n *Node) look(ctx context.Context, r *raft.Raft) {
 		l.lose()
 	case stalled:
 		n.giveUp(ctx, l, "nothing can be committed")
+	case !l.served.Load() && time.Since(l.since) > limit:
+		n.giveUp(ctx, l, "the last term's work has not ended, or the log cannot be caught up with")
 	case idle > n.opts.CommitEvery:
 		n.commitEmpty(ctx)
 	}

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -20,18 +23,23 @@ import (
 
 const (
 	storeFile   = "raft.db"
+	lockFile    = "lock"
 	lockTimeout = 2 * time.Second        // another process holds the store
 	retryEvery  = 200 * time.Millisecond // a term that could not be saved is tried again
 	sumLen      = 4
 )
 
-// Raft's keys in the stable store. The vote's two keys are kept under one of ours, so that a crash cannot part them.
+// Keys of the stable store. Raft's two of a vote are kept under one of ours, so that a crash cannot part them.
 var (
 	keyCurrentTerm  = []byte("CurrentTerm")
 	keyLastVoteTerm = []byte("LastVoteTerm")
 	keyLastVoteCand = []byte("LastVoteCand")
 	keyVote         = []byte("Vote")
+	keyNode         = []byte("Node") // whose store it is
 )
+
+// stableKeys are the keys that can be in the file: a key with a changed letter is a lost one.
+var stableKeys = map[string]bool{string(keyCurrentTerm): true, string(keyVote): true, string(keyNode): true}
 
 // errStepDown is what the log store answers to the step-down entry; see stepDownEntry.
 var errStepDown = errors.New("stepping down on purpose")
@@ -43,9 +51,17 @@ var stepDownEntry = []byte("step down")
 // errNotFound has the text by which raft knows that a key was never set.
 var errNotFound = errors.New("not found")
 
+// records is what the store is built on: bolt, or what a test puts around it.
+type records interface {
+	raft.LogStore
+	raft.StableStore
+	io.Closer
+}
+
 // store is raft's log and stable store: bolt with a checksum on every record, because bolt has none on its data.
 type store struct {
-	bolt  *raftboltdb.BoltStore
+	bolt  records
+	lock  *os.File
 	path  string
 	log   *slog.Logger
 	fatal func(error)
@@ -56,29 +72,65 @@ type store struct {
 	// failing is the last write's error, until a write succeeds.
 	failing atomic.Pointer[error]
 
+	indexes []uint64 // of the log entries that were there when the file was opened
+
 	voteMu   sync.Mutex
 	voteTerm uint64 // set by raft, not yet stored: its candidate follows
 }
 
-// openStore opens or creates the bolt file.
-func openStore(path string, log *slog.Logger) (*store, error) {
-	s := &store{path: path, log: log, stop: make(chan struct{}), fatal: func(error) {}}
-	err := guard(func() error {
-		opts := raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: lockTimeout}}
-		var err error
-		s.bolt, err = raftboltdb.New(opts)
-		return err
-	})
-	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
-		return nil, fmt.Errorf("open %s: another process uses it", path)
-	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch),
-		errors.Is(err, ErrDamaged):
-		return nil, damaged(path, err)
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", path, err)
+// openStore locks the directory, verifies the bolt file in it, and opens or creates it.
+func openStore(dir string, log *slog.Logger, fatal func(error)) (*store, error) {
+	s := &store{path: filepath.Join(dir, storeFile), log: log, stop: make(chan struct{}), fatal: fatal}
+	var err error
+	if s.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	if s.indexes, err = checkPages(s.path); err == nil {
+		err = guard(s.openBolt)
+	}
+	if err != nil {
+		s.lock.Close()
+		return nil, openError(s.path, err)
 	}
 	return s, nil
+}
+
+func (s *store) openBolt() error {
+	opts := raftboltdb.Options{Path: s.path, BoltOptions: &bbolt.Options{Timeout: lockTimeout}}
+	bolt, err := raftboltdb.New(opts)
+	s.bolt = bolt
+	return err
+}
+
+// lockDir keeps other processes out of a data directory until the file is closed. It waits a little for one that is
+// just ending. Bolt has a lock of its own, but takes it after the file was verified.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockTimeout / 40) {
+		if err = tryLock(f); err == nil {
+			return f, nil
+		}
+		if time.Now().After(end) {
+			f.Close()
+			return nil, fmt.Errorf("data directory %s is used by another process: %w", dir, err)
+		}
+	}
+}
+
+// openError explains why a bolt file cannot be opened.
+func openError(path string, err error) error {
+	switch {
+	case errors.Is(err, bbolt.ErrTimeout):
+		return fmt.Errorf("open %s: another process uses it", path)
+	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch),
+		errors.Is(err, ErrDamaged):
+		return damaged(path, err)
+	default:
+		return fmt.Errorf("open %s: %w", path, err)
+	}
 }
 
 // guard runs f and turns a panic, or a fault in the mapped file, into an error: bolt panics on damaged pages.
@@ -101,7 +153,7 @@ func damaged(path string, err error) error {
 		"never remove the stores of a majority of the peers", path, err)
 }
 
-func (s *store) close() error { return s.bolt.Close() }
+func (s *store) close() error { return errors.Join(s.bolt.Close(), s.lock.Close()) }
 
 // FirstIndex implements raft.LogStore.
 func (s *store) FirstIndex() (i uint64, err error) {

@@ -46,46 +46,43 @@ func (s *stream) Addr() net.Addr { return idAddr(s.port.self) }
 
 // Dial implements raft.StreamLayer.
 func (s *stream) Dial(id raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	conn, err := s.dial(string(id), timeout)
+	if err != nil {
+		return nil, err
+	}
+	return s.keep(&dialedConn{stream: s, to: string(id), conn: conn, used: time.Now()})
+}
+
+// dial opens a connection; abort ends it early.
+func (s *stream) dial(id string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	go func() { // ends with the call
+	go func() { // ends with this call
 		select {
 		case <-s.done:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	conn, err := s.port.dial(ctx, streamRaft, string(id))
-	if err != nil {
-		return nil, err
-	}
-	return s.keep(conn)
+	return s.port.dial(ctx, streamRaft, id)
 }
 
-// dialedConn is a connection that abort closes, if raft did not before.
-type dialedConn struct {
-	net.Conn
-	stream *stream
-}
-
-// Close implements net.Conn.
-func (c *dialedConn) Close() error {
-	c.stream.mu.Lock()
-	delete(c.stream.dialed, c)
-	c.stream.mu.Unlock()
-	return c.Conn.Close()
-}
-
-func (s *stream) keep(conn net.Conn) (net.Conn, error) {
+// keep notes a connection for abort.
+func (s *stream) keep(c *dialedConn) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dialed == nil {
-		conn.Close()
+		cut(c.conn)
 		return nil, net.ErrClosed
 	}
-	c := &dialedConn{Conn: conn, stream: s}
 	s.dialed[c] = struct{}{}
 	return c, nil
+}
+
+func (s *stream) forget(c *dialedConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.dialed, c)
 }
 
 // abort closes the stream and every connection that raft opened: raft's goroutines would wait for the answers
@@ -97,7 +94,7 @@ func (s *stream) abort() {
 	s.dialed = nil
 	s.mu.Unlock()
 	for c := range conns {
-		c.Conn.Close()
+		cut(c.current())
 	}
 }
 

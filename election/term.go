@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -33,9 +34,11 @@ const (
 
 // lease is raft's word that this node leads a term, until lost is closed.
 type lease struct {
-	term uint64
-	once sync.Once
-	lost chan struct{}
+	term   uint64
+	since  time.Time
+	served atomic.Bool // lead was called for it
+	once   sync.Once
+	lost   chan struct{}
 }
 
 func (l *lease) lose() { l.once.Do(func() { close(l.lost) }) }
@@ -80,7 +83,7 @@ func (n *Node) gainLease() {
 	if r.State() != raft.Leader || r.CurrentTerm() != term {
 		return // lost already
 	}
-	l := &lease{term: term, lost: make(chan struct{})}
+	l := &lease{term: term, since: time.Now(), lost: make(chan struct{})}
 	n.lease.Store(l)
 	select {
 	case <-n.leases: // an older one that nobody took
@@ -123,9 +126,13 @@ func (n *Node) leadTerm(ctx context.Context, l *lease, lead Lead) {
 	log := n.log.With(keyTerm, l.term)
 	for pause := minPause; n.catchUp(ctx); pause = min(2*pause, maxPause) {
 		log.Info("leading")
+		l.served.Store(true)
 		err := lead(ctx, Term{Number: l.term})
 		if ctx.Err() != nil {
-			log.Info("leading no more", keyError, err)
+			if err != nil && !errors.Is(err, context.Canceled) {
+				log = log.With(keyError, err)
+			}
+			log.Info("leading no more")
 			return
 		}
 		if !n.opts.single() {

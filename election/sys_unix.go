@@ -1,10 +1,11 @@
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package election
 
 import (
 	"errors"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -29,4 +30,9 @@ func alive(conn net.Conn) bool {
 		return true
 	})
 	return err == nil && (errors.Is(peek, syscall.EAGAIN) || errors.Is(peek, syscall.EWOULDBLOCK))
+}
+
+// tryLock locks a file for this process until it is closed. It does not wait.
+func tryLock(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
