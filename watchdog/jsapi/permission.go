@@ -21,7 +21,14 @@ type waiting struct {
 
 var violation = regexp.MustCompile(`(?i)Permissions Violation for (Publish to|Subscription to|Publish with Reply of) "([^"]+)"`)
 
+var domainAPI = regexp.MustCompile(`^\$JS\.[^.]+\.API\.`)
+
+// asChecked is a subject as the server checks it: a server maps its own domain's API to the plain one first, and names
+// that in its error.
+func asChecked(subject string) string { return domainAPI.ReplaceAllString(subject, "$$JS.API.") }
+
 func (w *waiting) add(subject string, deny context.CancelCauseFunc) (forget func()) {
+	subject = asChecked(subject)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.noReplies != nil {
@@ -55,7 +62,7 @@ func (w *waiting) denied(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m[1] == "Publish to" {
-		for _, deny := range w.bySubject[m[2]] {
+		for _, deny := range w.bySubject[asChecked(m[2])] {
 			deny(fmt.Errorf("%w: %w", ErrPermission, err))
 		}
 		return

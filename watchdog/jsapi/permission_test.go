@@ -30,11 +30,22 @@ func as(t *testing.T, s *server.Server, user string) *jsapi.Conn {
 }
 
 func TestMissingPermissionIsToldAtOnce(t *testing.T) {
-	s := embedded(t, limited(&server.Permissions{
-		Publish: &server.SubjectPermission{Allow: []string{"$JS.API.INFO", "$JS.API.STREAM.INFO.MINE"}},
-	}))
+	// With a domain, the server names another subject in its error than the one that was asked.
+	for _, domain := range []string{"", "east"} {
+		t.Run("domain "+domain, func(t *testing.T) { testMissingPermission(t, domain) })
+	}
+}
+
+func testMissingPermission(t *testing.T, domain string) {
+	s := embedded(t, func(o *server.Options) {
+		o.JetStreamDomain = domain
+		limited(&server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"$JS.API.INFO", "$JS.API.STREAM.INFO.MINE"}},
+		})(o)
+	})
 	create(t, as(t, s, "app"), "MINE", `{"name":"MINE"}`)
-	c := as(t, s, "few")
+	c := dial(t, jsapi.Login{Servers: []string{s.ClientURL()}, User: "few", Password: "x", Domain: domain})
+	eventually(t, "connected", c.Connected)
 	var wg sync.WaitGroup
 	for range 20 { // one violation must not end what may be asked
 		wg.Go(func() {
