@@ -10,6 +10,7 @@ import (
 )
 
 func TestHealthy(t *testing.T) {
+	t.Parallel()
 	r := start(t, natslab.Domains, 1, 1)
 	r.publish(5)
 	rep := r.until("the mirrors have followed", func(rep policy.Report) bool {
@@ -43,6 +44,7 @@ func TestHealthy(t *testing.T) {
 }
 
 func TestSiteKilledKeepsWhatWasKnown(t *testing.T) {
+	t.Parallel()
 	r := start(t, natslab.Domains, 1, 1)
 	r.publish(7)
 	before := r.until("all stored", func(rep policy.Report) bool { return member(rep, origin).Last.LastSeq == 7 })
@@ -72,6 +74,7 @@ func TestSiteKilledKeepsWhatWasKnown(t *testing.T) {
 
 // Through a server that is alive, a dead domain has no responders.
 func TestDeadDomainBehindALivingServer(t *testing.T) {
+	t.Parallel()
 	r := start(t, natslab.Domains, 1, 1)
 	e := probe.Entry{Site: "east"}
 	login := r.config.Logins[e]
@@ -87,6 +90,7 @@ func TestDeadDomainBehindALivingServer(t *testing.T) {
 }
 
 func TestPausedServer(t *testing.T) {
+	t.Parallel()
 	r := start(t, natslab.Domains, 1, 1)
 	r.must(r.lab.Site("east").Pause())
 	r.sees(origin, "east", policy.Timeout)
@@ -103,6 +107,7 @@ func TestPausedServer(t *testing.T) {
 }
 
 func TestPartitionedSite(t *testing.T) {
+	t.Parallel()
 	r := start(t, natslab.Domains, 1, 1)
 	r.must(r.lab.CutPair(office, "east", natslab.BlackHole))
 	began := time.Now()
@@ -122,11 +127,12 @@ func TestPartitionedSite(t *testing.T) {
 }
 
 func TestIsolatedObserver(t *testing.T) {
+	t.Parallel()
 	for _, how := range []natslab.LinkState{natslab.BlackHole, natslab.Refuse} {
 		t.Run(how.String(), func(t *testing.T) {
 			r := start(t, natslab.Domains, 1, 1)
 			r.must(r.lab.Cut(office, how))
-			for range 10 {
+			for range 5 {
 				rep := r.look()
 				for _, id := range []policy.MemberID{origin, west, eu} {
 					for _, l := range member(rep, id).Looks {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -159,12 +158,15 @@ func (r *rig) observe(user string) {
 
 // run runs an observer until the test ends.
 func run(t *testing.T, c probe.Config) *probe.Observer {
-	log := slog.New(slog.DiscardHandler)
-	if os.Getenv("PROBE_TEST_LOG") != "" {
-		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	o := probe.New(probe.Options{Node: "wd", Site: office, Log: log})
+	o := probe.New(probe.Options{Node: "wd", Site: office, Log: discard})
 	o.Configure(c)
+	serve(t, o)
+	return o
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+func serve(t *testing.T, o *probe.Observer) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -173,7 +175,6 @@ func run(t *testing.T, c probe.Config) *probe.Observer {
 		}
 	})
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return o
 }
 
 // look asks for one report, as a leader does.

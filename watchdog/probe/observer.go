@@ -15,7 +15,8 @@ type Options struct {
 	Node string // which watchdog this is
 	Site string // and where
 	Log  *slog.Logger
-	// Looked, when set, hears of each look as it ends. It is called from many goroutines and must not block.
+	// Looked, when set, hears of each look as it ends, before it is known whether this observer is isolated. It is called
+	// from many goroutines and must not block.
 	Looked func(stream string, id policy.MemberID, l policy.Look)
 	// Concurrency limits the members of one site that are looked at together; default 512. A server's API queue holds
 	// 10,000 requests, and drops them all when it overflows.
@@ -56,6 +57,9 @@ type Observer struct {
 
 // New makes an observer that knows no stream yet: Configure it, and Run it.
 func New(o Options) *Observer {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 512
 	}
