@@ -44,6 +44,9 @@ func runServer(file string) error {
 		return fmt.Errorf("configure %s: %w", file, err)
 	}
 	srv.ConfigureLogger()
+	if err := awaitRelease(); err != nil {
+		return fmt.Errorf("wait for the lab: %w", err)
+	}
 	go exitWithParent()
 	srv.Start()
 	srv.WaitForShutdown()

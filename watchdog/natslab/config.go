@@ -47,7 +47,7 @@ server_name: {{.Name}}
 listen: "{{.Listen}}"
 {{- if .JetStream}}
 jetstream {
-  store_dir: "{{.StoreDir}}"
+  store_dir: {{printf "%q" .StoreDir}}
   {{- if .Domain}}
   domain: {{.Domain}}
   {{- end}}

@@ -1,6 +1,7 @@
 package natslab
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -11,6 +12,10 @@ func TestMain(m *testing.M) {
 	RunIfChild()
 	if os.Getenv(envCrash) != "" {
 		crashingParent()
+	}
+	// Labs mostly wait: for timeouts of the servers, not for a processor.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 )
@@ -53,7 +54,7 @@ type Options struct {
 	Topology Topology
 	Servers  int          // per site: 1 (default) or 3
 	Dir      string       // where stores, configs and logs go; default: a new temporary folder
-	Keep     bool         // keep the folder on Close
+	Keep     bool         // keep the servers' files on Close
 	Log      *slog.Logger // default: discard
 }
 
@@ -62,6 +63,7 @@ type Lab struct {
 	opts     Options
 	log      *slog.Logger
 	dir      string
+	remove   func() error // of what the lab wrote to dir
 	ports    *ports
 	launcher *launcher
 	links    *links
@@ -103,24 +105,51 @@ func newLab(o Options) (*Lab, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Lab{opts: o, log: o.Log, dir: o.Dir}
-	var err error
-	if l.ports, err = newPorts(); err != nil {
+	ports, err := newPorts()
+	if err != nil {
 		return nil, err
 	}
-	l.links = newLinks(l.ports)
-	if l.dir == "" {
-		l.dir, err = os.MkdirTemp("", "understudy-lab-")
-	} else {
-		err = os.MkdirAll(l.dir, 0o755)
-	}
+	dir, remove, err := makeDir(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("make the lab's folder: %w", err)
 	}
-	if l.launcher, err = newLauncher(); err != nil {
-		return nil, err
+	launcher, err := newLauncher()
+	if err != nil {
+		return nil, errors.Join(err, remove())
 	}
-	return l, nil
+	if o.Keep {
+		remove = func() error { return nil }
+	}
+	return &Lab{
+		opts: o, log: o.Log, dir: dir, remove: remove,
+		ports: ports, links: newLinks(ports), launcher: launcher,
+	}, nil
+}
+
+// makeDir makes the lab's folder, a temporary one by default, and tells how to
+// remove it. A folder that was there already is left as it was.
+func makeDir(dir string) (string, func() error, error) {
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "understudy-lab-")
+		return tmp, func() error { return os.RemoveAll(tmp) }, err
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return dir, func() error { return removeServers(dir) }, nil
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, os.MkdirAll(dir, 0o755)
+}
+
+// removeServers removes the servers' folders: those that hold a server's config.
+func removeServers(dir string) error {
+	configs, err := filepath.Glob(filepath.Join(dir, "*", configName))
+	for _, c := range configs {
+		err = errors.Join(err, os.RemoveAll(filepath.Dir(c)))
+	}
+	return err
 }
 
 // launch lays out the sites, starts their servers and waits until all is ready.
@@ -129,28 +158,18 @@ func (l *Lab) launch(ctx context.Context) error {
 		return err
 	}
 	defer close(l.links.hold)
-	for _, s := range l.allServers() {
-		if err := s.start(); err != nil {
-			return err
-		}
+	if err := startAll(l.allServers()); err != nil {
+		return err
 	}
 	return l.WaitReady(ctx)
 }
 
-// Close kills all servers, ends all links and removes the folder.
+// Close kills all children, ends all links, removes the servers' files unless
+// they are to be kept, and the folder if the lab made it.
 func (l *Lab) Close() error {
 	l.closeOnce.Do(func() {
-		var errs []error
-		for _, s := range l.allServers() {
-			errs = append(errs, s.Kill())
-		}
-		l.launcher.close()
-		errs = append(errs, l.links.close())
+		l.closeErr = errors.Join(l.launcher.close(), l.links.close(), l.remove())
 		l.ports.release()
-		if !l.opts.Keep {
-			errs = append(errs, os.RemoveAll(l.dir))
-		}
-		l.closeErr = errors.Join(errs...)
 	})
 	return l.closeErr
 }

@@ -17,6 +17,9 @@ type launcher struct {
 	exe  string
 	jobs chan func()
 	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	running map[*process]struct{}
 }
 
 func newLauncher() (*launcher, error) {
@@ -24,7 +27,7 @@ func newLauncher() (*launcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the running binary: %w", err)
 	}
-	l := &launcher{exe: exe, jobs: make(chan func())}
+	l := &launcher{exe: exe, jobs: make(chan func()), running: make(map[*process]struct{})}
 	l.wg.Go(func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -35,22 +38,29 @@ func newLauncher() (*launcher, error) {
 	return l, nil
 }
 
-// close waits for every child's end; all must have been killed.
-func (l *launcher) close() {
+// close kills every child and waits for its end.
+func (l *launcher) close() error {
+	l.mu.Lock()
+	var errs []error
+	for p := range l.running {
+		errs = append(errs, p.signal(syscall.SIGKILL))
+	}
+	l.mu.Unlock()
 	close(l.jobs)
 	l.wg.Wait()
+	return errors.Join(errs...)
 }
 
 // process is one running child.
 type process struct {
 	cmd   *exec.Cmd
-	stdin io.Closer
+	stdin io.WriteCloser
 	done  chan struct{} // closed when the child was reaped
 }
 
 // start runs the current binary once more, told by variables of its environment
-// what to be.
-func (l *launcher) start(env []string, logFile string) (*process, error) {
+// what to be. The files are the child's descriptors from 3 on.
+func (l *launcher) start(env []string, logFile string, files ...*os.File) (*process, error) {
 	out, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -59,6 +69,7 @@ func (l *launcher) start(env []string, logFile string) (*process, error) {
 	cmd := exec.Command(l.exe)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.ExtraFiles = files
 	cmd.SysProcAttr = childAttr()
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -70,12 +81,21 @@ func (l *launcher) start(env []string, logFile string) (*process, error) {
 		return nil, fmt.Errorf("start a child for %s: %w", env[0], err)
 	}
 	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{})}
-	l.wg.Go(func() {
-		defer close(p.done)
-		_ = cmd.Wait() // its exit code tells nothing: servers are killed here
-		_ = stdin.Close()
-	})
+	l.mu.Lock()
+	l.running[p] = struct{}{}
+	l.mu.Unlock()
+	l.wg.Go(func() { l.reap(p) })
 	return p, nil
+}
+
+// reap waits for a child's end.
+func (l *launcher) reap(p *process) {
+	_ = p.cmd.Wait() // its exit code tells nothing: servers are killed here
+	_ = p.stdin.Close()
+	l.mu.Lock()
+	delete(l.running, p)
+	l.mu.Unlock()
+	close(p.done)
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }

@@ -40,8 +40,10 @@ func (s *Server) StoreDir() string { return s.conf.StoreDir }
 // LogFile is the server's log. Restarts append to it.
 func (s *Server) LogFile() string { return filepath.Join(s.dir, "server.log") }
 
+const configName = "server.conf"
+
 // ConfigFile is the server's config.
-func (s *Server) ConfigFile() string { return filepath.Join(s.dir, "server.conf") }
+func (s *Server) ConfigFile() string { return filepath.Join(s.dir, configName) }
 
 // Pid is the process id; 0 when the server is not running.
 func (s *Server) Pid() int {
@@ -99,7 +101,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := s.Kill(); err != nil {
 		return err
 	}
-	if err := s.start(); err != nil {
+	if err := startAll([]*Server{s}); err != nil {
 		return err
 	}
 	return s.site.lab.waitUp(ctx, []*Server{s})
@@ -123,21 +125,6 @@ func (s *Server) signal(sig syscall.Signal) error {
 	if err := p.signal(sig); err != nil {
 		return fmt.Errorf("send %s to %s: %w", sig, s.Name, err)
 	}
-	return nil
-}
-
-// start runs the process; it does nothing when that runs already.
-func (s *Server) start() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.proc != nil && s.proc.alive() {
-		return nil
-	}
-	p, err := s.site.lab.launcher.start([]string{envServer + "=" + s.ConfigFile()}, s.LogFile())
-	if err != nil {
-		return fmt.Errorf("start %s: %w", s.Name, err)
-	}
-	s.proc = p
 	return nil
 }
 

@@ -116,7 +116,7 @@ func (s *Site) Restart(ctx context.Context) error {
 	if err := s.Kill(); err != nil {
 		return err
 	}
-	if err := s.each((*Server).start); err != nil {
+	if err := startAll(s.servers); err != nil {
 		return err
 	}
 	return s.lab.waitUp(ctx, s.servers)

@@ -7,8 +7,8 @@ import "syscall"
 type Process struct{ p *process }
 
 // Spawn runs the current binary once more with more variables in its environment
-// ("NAME=value"), by which it knows what to be. Its output goes to a file. The
-// child must be killed before Close.
+// ("NAME=value"), by which it knows what to be. Its output goes to a file. Close
+// kills it if it still runs.
 func (l *Lab) Spawn(env []string, logFile string) (*Process, error) {
 	p, err := l.launcher.start(env, logFile)
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 	"github.com/minio/highwayhash"
 )
 
+// rawJSON is a field of a config that is kept as it is unless it is edited.
+type rawJSON = json.RawMessage
+
 // makeStandalone edits the configs in a store copy so that a standalone server
 // takes every stream and removes nothing: one replica, since it refuses more, no
 // age limit, and retention by limits. All else is kept, the time of creation
@@ -39,26 +42,26 @@ func makeStandalone(dir, account string) error {
 	return nil
 }
 
-func standaloneStream(config map[string]json.RawMessage) {
-	config["num_replicas"] = json.RawMessage("1")
-	config["max_age"] = json.RawMessage("0")
-	config["retention"] = json.RawMessage(`"limits"`)
+func standaloneStream(config map[string]rawJSON) {
+	config["num_replicas"] = rawJSON("1")
+	config["max_age"] = rawJSON("0")
+	config["retention"] = rawJSON(`"limits"`)
 }
 
-func standaloneConsumer(config map[string]json.RawMessage) {
-	config["num_replicas"] = json.RawMessage("0")
+func standaloneConsumer(config map[string]rawJSON) {
+	config["num_replicas"] = rawJSON("0")
 }
 
 // editMeta changes one meta.inf, and its checksum as the server writes it: a
 // 64-bit HighwayHash keyed by the SHA-256 of the name (writeStreamMeta and
 // writeConsumerMeta in the server's filestore.go).
-func editMeta(dir, name string, edit func(map[string]json.RawMessage)) error {
+func editMeta(dir, name string, edit func(map[string]rawJSON)) error {
 	file := filepath.Join(dir, "meta.inf")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	var config map[string]json.RawMessage
+	var config map[string]rawJSON
 	if err := json.Unmarshal(text, &config); err != nil {
 		return fmt.Errorf("decode %s: %w", file, err)
 	}
