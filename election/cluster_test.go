@@ -56,6 +56,8 @@ type member struct {
 	node *Node
 	lead Lead // nil: wait for the end of the term
 
+	handle func(*Node) // registers handlers
+
 	mu     sync.Mutex
 	terms  []uint64 // in which it led
 	active int      // calls of Lead under way
@@ -137,6 +139,9 @@ func (m *member) open() (err error) {
 	m.fsm = &journal{}
 	m.opts.FSM = m.fsm
 	m.node, err = Open(m.opts)
+	if err == nil && m.handle != nil {
+		m.handle(m.node)
+	}
 	return err
 }
 

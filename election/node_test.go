@@ -64,22 +64,3 @@ func TestKilledLeaderIsReplaced(t *testing.T) {
 	first.start()
 	eventually(t, "the old leader catches up", func() bool { return slices.Equal(first.fsm.all(), []string{"a", "b"}) })
 }
-
-func TestCallsBetweenPeers(t *testing.T) {
-	g := newGroup(t, 3, nil)
-	for _, m := range g.members {
-		if err := m.open(); err != nil {
-			t.Fatal(err)
-		}
-		m.node.Handle("echo", func(_ context.Context, from string, req []byte) ([]byte, error) {
-			return append([]byte(from+" "), req...), nil
-		})
-		m.run()
-	}
-	for _, to := range g.members {
-		got, err := g.members[0].node.Call(context.Background(), to.opts.ID, "echo", []byte("hi"))
-		if err != nil || string(got) != "wd-1 hi" {
-			t.Errorf("call %s: %q, %v", to.opts.ID, got, err)
-		}
-	}
-}
