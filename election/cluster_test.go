@@ -15,11 +15,13 @@ import (
 
 // journal is the state machine of the tests: it remembers every command, in order.
 type journal struct {
+	slow    time.Duration
 	mu      sync.Mutex
 	entries []string
 }
 
 func (j *journal) Apply(_ uint64, data []byte) any {
+	time.Sleep(j.slow)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if string(data) == "panic" {
@@ -56,7 +58,9 @@ type member struct {
 	node *Node
 	lead Lead // nil: wait for the end of the term
 
-	handle func(*Node) // registers handlers
+	before func()        // called before each start
+	handle func(*Node)   // registers handlers
+	slow   time.Duration // of each Apply
 
 	mu     sync.Mutex
 	terms  []uint64 // in which it led
@@ -136,7 +140,10 @@ func (m *member) start() {
 }
 
 func (m *member) open() (err error) {
-	m.fsm = &journal{}
+	if m.before != nil {
+		m.before()
+	}
+	m.fsm = &journal{slow: m.slow}
 	m.opts.FSM = m.fsm
 	m.node, err = Open(m.opts)
 	if err == nil && m.handle != nil {
@@ -161,14 +168,15 @@ func (m *member) work(ctx context.Context, term Term) error {
 		m.t.Errorf("%s leads two terms at once", m.opts.ID)
 	}
 	m.terms = append(m.terms, term.Number)
-	m.mu.Unlock()
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.active--
 	}()
-	if m.lead != nil {
-		return m.lead(ctx, term)
+	lead := m.lead
+	m.mu.Unlock()
+	if lead != nil {
+		return lead(ctx, term)
 	}
 	<-ctx.Done()
 	return nil

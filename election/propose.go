@@ -59,6 +59,7 @@ func (n *Node) Propose(ctx context.Context, data []byte) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("propose: %w", outcome(err))
 	}
+	n.health.committed()
 	return result, nil
 }
 
@@ -119,6 +120,7 @@ func (n *Node) ReadBarrier(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read barrier: %w", err)
 	}
+	n.health.committed()
 	return nil
 }
 

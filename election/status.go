@@ -91,6 +91,13 @@ func (h *health) commitAge() time.Duration {
 	return time.Since(h.commitAt)
 }
 
+// committed notes a commit that this node itself has waited for.
+func (h *health) committed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.commitAt = time.Now()
+}
+
 func (h *health) isStalled() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -109,7 +116,7 @@ func (h *health) look(r *raft.Raft, limit time.Duration) (stalled bool, idle tim
 	now, commit, last := time.Now(), r.CommitIndex(), r.LastIndex()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if commit > h.commit || h.commitAt.IsZero() && commit > 0 {
+	if commit > h.commit {
 		h.commit, h.commitAt, h.pending = commit, now, time.Time{}
 	}
 	switch {
