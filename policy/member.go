@@ -70,7 +70,8 @@ func standWritten(m MemberState, shape Shape, stamp Stamp) (standing, Reason) {
 	return repairable, reasonf(InProgress, "%s should be %s, but is %s: an older state of ours came back", m.ID, m.Want, shape)
 }
 
-// membership is the gate: the first member that is not what the log says, in the order of their names.
+// membership is the gate: the first member that is not what the log says, in the order of their names. What is still
+// to be put back counts while the member can be reached; until then it is a debt that hinders nobody.
 func membership(st StreamState, sr StreamRules) (Reason, bool) {
 	for _, id := range watched(st, sr) {
 		s, reason := stand(st, id)
@@ -79,7 +80,7 @@ func membership(st StreamState, sr StreamRules) (Reason, bool) {
 		}
 	}
 	for _, id := range watched(st, sr) {
-		if s, reason := stand(st, id); s == repairable {
+		if s, reason := stand(st, id); s == repairable && st.Round.Members[id.String()].Reachable() {
 			if st.Members[id.String()].Retired > 0 {
 				reason.Code = DualCapture
 			}

@@ -19,6 +19,11 @@ func (s *service) reload() api.Response {
 	old := s.Hash()
 	s.setConfig(next)
 	s.configureProbe()
+	if s.o.Level != nil {
+		if err := s.o.Level.UnmarshalText([]byte(next.Log.Level)); err != nil {
+			s.log.Warn("log level not changed", "error", err)
+		}
+	}
 	s.log.Info("config reloaded", "file", s.o.ConfigFile, "old_hash", old, "config_hash", s.Hash())
 	return api.Response{Outcome: api.OutcomeDone, Reason: policy.Reason{Code: policy.Healthy,
 		Text: fmt.Sprintf("config %s is in force (was %s)", s.Hash(), old)}}

@@ -23,7 +23,9 @@ type Options struct {
 	// ConfigFile is read again on a reload; "" refuses reloads.
 	ConfigFile string
 	Log        *slog.Logger
-	Version    string
+	// Level, when set, follows log.level at a reload.
+	Level   *slog.LevelVar
+	Version string
 }
 
 // service is one running watchdog.

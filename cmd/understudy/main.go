@@ -8,10 +8,10 @@ package main
 import (
 	"os"
 
-	"github.com/understudy-ha/understudy/watchdog/natslab"
+	"github.com/understudy-ha/understudy/watchdog/grouplab"
 )
 
 func main() {
-	natslab.RunIfChild() // the demo's NATS servers are children of this program
+	grouplab.RunIfChild() // the demo's servers and watchdogs are children of this program
 	os.Exit(execute(newApp(os.Stdin, os.Stdout, os.Stderr), os.Args[1:]))
 }

@@ -26,6 +26,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 // commands lists the commands in the order of the help. A new one is one more file and one more line here.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		runCommand(a),
 		statusCommand(a),
 		configCommand(a),
 		versionCommand(a),

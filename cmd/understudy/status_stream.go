@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
+)
+
+// stream is one stream in full.
+func (p *page) stream(s api.StreamStatus) {
+	p.line("%s %s: primary %s, mode %s, outage %s of %s", p.bold(s.Name), p.state(s.State), p.bold(s.Primary.String()), s.Mode,
+		millis(s.OutageMS), millis(s.ThresholdMS))
+	p.para("  ", reasonText(s.Reason))
+	p.remarks(s)
+	p.members(s)
+	p.observers(s)
+}
+
+// state is the state's name, loud when a person is wanted.
+func (p *page) state(state string) string {
+	switch state {
+	case api.StateHealthy:
+		return p.good(state)
+	case api.StateDown, api.StateFailingOver:
+		return p.bad(strings.ToUpper(state))
+	}
+	return p.warn(strings.ToUpper(state))
+}
+
+// remarks are what is worth a line only when it is so.
+func (p *page) remarks(s api.StreamStatus) {
+	if s.Held {
+		p.para("  ", "held by "+s.HeldBy+": nothing is written to it")
+	}
+	if a := s.Attempt; a != nil {
+		p.para("  ", fmt.Sprintf("failover %d from %s to %s is at %s (%d tries); %s", a.Epoch, a.From, a.Target, a.Phase, a.Tries,
+			lossText(a.Loss)))
+	}
+	if len(s.OpenWrites) > 0 {
+		p.para("  ", "open writes, which may still take effect: "+writeList(s.OpenWrites))
+	}
+	if s.WouldHave > 0 {
+		p.para("  ", fmt.Sprintf("alert-only: %d times it would have failed over", s.WouldHave))
+	}
+	if l := s.Last; l != nil {
+		p.para("  ", fmt.Sprintf("last failover: %d from %s to %s, %s %s", l.Epoch, l.From, l.Target, l.Phase, at(l.EndedAt)))
+	}
+	for _, c := range s.DualCapture {
+		p.para("  ", captureText(c))
+	}
+}
+
+func captureText(c policy.Capture) string {
+	if c.Fenced.IsZero() {
+		return fmt.Sprintf("DUAL CAPTURE: %s takes messages, too, since %s (sequence %d)", c.Member, at(c.SeenAt), c.FromSeq)
+	}
+	return fmt.Sprintf("dual capture: %s took messages %d to %d, too, for %s until %s", c.Member, c.FromSeq+1, max(c.ToSeq, c.FromSeq),
+		span(c.Fenced.Sub(c.SeenAt)), at(c.Fenced))
+}
+
+func writeList(ids []policy.WriteID) string {
+	list := make([]string, len(ids))
+	for i, id := range ids {
+		list[i] = string(id)
+	}
+	return strings.Join(list, ", ")
+}
+
+func (p *page) members(s api.StreamStatus) {
+	columns := []column{{head: "member", width: 26}, {head: "role"}, {head: "last seq", right: true}, {head: "behind", right: true},
+		{head: "active", right: true}, {head: "can take over", width: 30}}
+	var rows [][]string
+	for _, m := range s.Members {
+		rows = append(rows, []string{m.Site + "/" + m.Stream, m.Role, strconv.FormatUint(m.LastSeq, 10),
+			strconv.FormatUint(m.Behind, 10), p.active(m), p.eligibility(m)})
+	}
+	p.grid(columns, rows)
+}
+
+// active is how long ago a mirror heard of its upstream.
+func (p *page) active(m api.MemberStatus) string {
+	if m.Role == "primary" {
+		return "-"
+	}
+	return millis(m.ActiveMS)
+}
+
+func (p *page) eligibility(m api.MemberStatus) string {
+	switch {
+	case m.Role == "primary":
+		if m.Evidence == policy.Answered {
+			return "is the primary"
+		}
+		return "is the primary; " + p.warn(string(m.Evidence))
+	case m.Eligible:
+		return p.good("yes")
+	}
+	return p.warn("no: " + clean(m.Reason))
+}
+
+func (p *page) observers(s api.StreamStatus) {
+	columns := []column{{head: "watchdog", width: 22}, {head: "site", width: 16}, {head: "says", width: 10}, {head: "evidence"},
+		{head: "age", right: true}, {head: "note", width: 24}}
+	var rows [][]string
+	for _, o := range s.Observers {
+		rows = append(rows, []string{o.Node, o.Site, p.verdict(o.Verdict), string(o.Evidence), millis(o.AgeMS), note(o)})
+	}
+	p.grid(columns, rows)
+}
+
+func (p *page) verdict(v policy.Verdict) string {
+	switch v {
+	case policy.Up:
+		return p.good(string(v))
+	case policy.Down:
+		return p.bad(string(v))
+	}
+	return p.warn(string(v))
+}
+
+// note is what qualifies a verdict.
+func note(o api.ObserverStatus) string {
+	var notes []string
+	if !o.Fresh {
+		notes = append(notes, "not fresh, does not count")
+	}
+	if o.Via != "" && o.Verdict != policy.Up {
+		notes = append(notes, "via "+o.Via)
+	}
+	if o.Detail != "" {
+		notes = append(notes, clean(o.Detail))
+	}
+	return strings.Join(notes, "; ")
+}
+
+// brief is one line for each of many healthy streams.
+func (p *page) brief(list []api.StreamStatus) {
+	columns := []column{{head: "stream", width: 26}, {head: "primary", width: 26}, {head: "mode"}, {head: "last seq", right: true},
+		{head: "behind", right: true}, {head: "can take over", right: true}}
+	var rows [][]string
+	for _, s := range list {
+		var last, behind uint64
+		for _, m := range s.Members {
+			last, behind = max(last, m.LastSeq), max(behind, m.Behind)
+		}
+		rows = append(rows, []string{s.Name, s.Primary.String(), string(s.Mode), strconv.FormatUint(last, 10),
+			strconv.FormatUint(behind, 10), fmt.Sprintf("%d of %d", eligible(s), mirrors(s))})
+	}
+	p.grid(columns, rows)
+}
+
+func mirrors(s api.StreamStatus) int {
+	return len(slices.DeleteFunc(slices.Clone(s.Members), func(m api.MemberStatus) bool { return m.Role == "primary" }))
+}
