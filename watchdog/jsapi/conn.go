@@ -117,6 +117,11 @@ func (c *Conn) LastError() error {
 	if c.Connected() {
 		return nil
 	}
+	return c.lost()
+}
+
+// lost says why there was no connection a moment ago; never nil, although there may be one again.
+func (c *Conn) lost() error {
 	if why := c.why.Load(); why != nil {
 		return *why
 	}
@@ -150,6 +155,8 @@ func (c *Conn) hold(ctx context.Context, l *link) {
 	case <-l.closed:
 		c.down(l.reason(l.nc.LastError()))
 	case <-ctx.Done():
+		closed := fmt.Errorf("%w: closed", ErrDisconnected)
+		c.why.Store(&closed)
 		c.live.Store(nil)
 		l.nc.Close()
 		<-l.closed

@@ -3,6 +3,7 @@ package jsapi_test
 import (
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -169,4 +170,45 @@ func TestChangedHearsEachState(t *testing.T) {
 	if len(got) != 3 || got[0] != nil || !errors.Is(got[1], jsapi.ErrDisconnected) || got[2] != nil {
 		t.Errorf("got %v, want connected, lost, connected", got)
 	}
+}
+
+// Whatever moment a request meets, it has an answer or an error.
+func TestRequestsWhileTheConnectionComesAndGoes(t *testing.T) {
+	p, url := proxied(t, embedded(t, nil))
+	c := connected(t, url)
+	create(t, c, "ORDERS", `{"name":"ORDERS"}`)
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				info, err := c.Info(t.Context(), "ORDERS")
+				if err == nil && info.Created.IsZero() {
+					t.Error("no error, and no answer")
+				}
+				_ = c.Ping(t.Context())
+				_ = c.PublishEvent("event", nil)
+				runtime.Gosched()
+			}
+		})
+	}
+	for epoch := range uint64(8) {
+		if err := p.Set(natslab.Refuse); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "lost", func() bool { return !c.Connected() })
+		if err := p.Set(natslab.Open); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "connected again", func() bool { return c.Epoch() > epoch+1 && c.Connected() })
+	}
+	close(over)
+	wg.Wait()
+	c.Close()
+	atOnce(t, c, jsapi.ErrDisconnected)
 }

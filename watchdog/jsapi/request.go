@@ -39,7 +39,7 @@ func (c *Conn) subject(verb string) string {
 func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	l := c.live.Load()
 	if l == nil {
-		return nil, c.LastError()
+		return nil, c.lost()
 	}
 	if _, has := ctx.Deadline(); !has {
 		var cancel context.CancelFunc
@@ -61,7 +61,7 @@ func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 func (c *Conn) Ping(ctx context.Context) error {
 	l := c.live.Load()
 	if l == nil {
-		return c.LastError()
+		return c.lost()
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout) // the client insists on a deadline
 	defer cancel()

@@ -106,7 +106,7 @@ func (c *Conn) Ready(ctx context.Context, subject string) error {
 func (c *Conn) PublishEvent(subject string, data []byte) error {
 	l := c.live.Load()
 	if l == nil {
-		return fmt.Errorf("publish event %s: %w", subject, c.LastError())
+		return fmt.Errorf("publish event %s: %w", subject, c.lost())
 	}
 	if err := l.nc.Publish(subject, data); err != nil {
 		return fmt.Errorf("publish event %s: %w", subject, err)
