@@ -2,6 +2,7 @@ package watchdog
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -73,9 +74,10 @@ func (t *teller) tell(s policy.State, e policy.Entry) {
 	}
 }
 
-// eventID is the same for the same entry of the log, whoever tells it.
+// eventID is the same for the same entry of the log, whoever tells it. One command may enter several, all with its
+// time: the number tells them apart. The time tells apart what a log that was lost numbers anew.
 func eventID(e policy.Entry) string {
-	return e.At.UTC().Format("20060102T150405.000000000") + "-" + strings.ReplaceAll(e.Kind, "_", "-")
+	return fmt.Sprintf("%s-%d", e.At.UTC().Format("20060102T150405.000000000"), e.Seq)
 }
 
 func logEntry(log *slog.Logger, e policy.Entry) {
