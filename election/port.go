@@ -99,6 +99,9 @@ func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer
 		}
 		return
 	}
+	if h.stream == streamRaft {
+		conn = &inspected{Conn: conn, in: inspector{requests: true}}
+	}
 	tracked, err := p.track(conn, h.stream, h.from)
 	if err != nil {
 		conn.Close()
@@ -186,10 +189,18 @@ func (p *port) closeConns() {
 
 // cut closes a connection without a word to the other side: TLS would wait for seconds to say it to a dead one.
 func cut(conn net.Conn) {
-	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+	bottom(conn).Close()
+}
+
+// bottom returns the network's connection below those that wrap it.
+func bottom(conn net.Conn) net.Conn {
+	for {
+		c, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			return conn
+		}
 		conn = c.NetConn()
 	}
-	conn.Close()
 }
 
 // sleep waits for d, or less if ctx ends.

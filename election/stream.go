@@ -64,7 +64,11 @@ func (s *stream) dial(id string, timeout time.Duration) (net.Conn, error) {
 		case <-ctx.Done():
 		}
 	}()
-	return s.port.dial(ctx, streamRaft, id)
+	conn, err := s.port.dial(ctx, streamRaft, id)
+	if err != nil {
+		return nil, err
+	}
+	return &inspected{Conn: conn}, nil
 }
 
 // keep notes a connection for abort.

@@ -12,10 +12,7 @@ import (
 // alive reports whether an idle connection can still be used: its peer has neither closed it nor sent anything, for a
 // peer that sends while nothing was asked sends the end. It looks without reading and without waiting.
 func alive(conn net.Conn) bool {
-	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = c.NetConn()
-	}
-	sys, ok := conn.(syscall.Conn)
+	sys, ok := bottom(conn).(syscall.Conn)
 	if !ok {
 		return true
 	}
