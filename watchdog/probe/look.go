@@ -22,7 +22,7 @@ type path struct {
 }
 
 // leads says whether a leader answered: nothing that another path says could add to that.
-func (a path) leads() bool { return a.err == nil && a.info.Leader() != "" }
+func (a path) leads() bool { return a.err == nil && look.EvidenceOfInfo(a.info) != policy.NoLeader }
 
 // lookAt asks for one member through its own site, and, when that does not answer soon, through the others too. So
 // healthy streams cost one request.
@@ -97,16 +97,16 @@ func (o *Observer) keep(p *pass, t target, paths []path) {
 	m.keep(p.stamp, looks)
 	if best != nil {
 		level, _ := best.via.apiLevel()
-		o.learn(g, t, m, snapshot(best.info, level), best.ended)
+		o.learn(g, t, m, snapshot(best.info, level), *best)
 	}
 }
 
 // learn takes an answer into memory; Observer.mu is held.
-func (o *Observer) learn(g *guarded, t target, m *member, s *policy.Snapshot, at time.Time) {
+func (o *Observer) learn(g *guarded, t target, m *member, s *policy.Snapshot, from path) {
 	if m.last != nil && !m.last.Created.Equal(s.Created) {
 		o.o.Log.Info("stream created anew", "stream", t.stream, "member", t.id.String(), "created", s.Created, "before", m.last.Created)
 	}
-	m.learn(s, at)
+	m.learn(s, from.leads(), from.ended)
 	g.learn(t.id, s.Config)
 }
 

@@ -107,8 +107,8 @@ func (m *member) keep(s stamp, looks []seen) {
 const minRateTime = 200 * time.Millisecond
 
 // learn takes an answer into memory. One without a leader comes from a replica that may be behind, and replaces nothing.
-func (m *member) learn(s *policy.Snapshot, at time.Time) {
-	if m.last != nil && (s.Leader == "" || at.Before(m.lastAt)) {
+func (m *member) learn(s *policy.Snapshot, leads bool, at time.Time) {
+	if m.last != nil && (!leads || at.Before(m.lastAt)) {
 		return
 	}
 	if old := m.last; old != nil && old.Created.Equal(s.Created) {
