@@ -11,7 +11,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// One after the other: 9 servers at a time are enough for two processors.
 func TestStartTopologies(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		topology Topology
 		servers  int
@@ -22,7 +24,6 @@ func TestStartTopologies(t *testing.T) {
 		{TwoCluster, 3, 2},
 	} {
 		t.Run(fmt.Sprintf("%s-%d", tc.topology, tc.servers), func(t *testing.T) {
-			t.Parallel()
 			l := startLab(t, tc.topology, tc.servers)
 			if got := len(l.Sites()); got != tc.sites {
 				t.Errorf("sites: %d, want %d", got, tc.sites)
@@ -134,19 +135,31 @@ func TestSupercluster(t *testing.T) {
 func TestTwoClusterLosesItsMetaQuorum(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, TwoCluster, 1)
-	nc := connect(t, l, "west", "west")
+	js := stream(t, connect(t, l, "west", "west"))
+	// A survivor that follows misses its leader within 10 s; one that leads
+	// takes up to 20 s to notice that it leads nobody.
+	if err := l.MoveMetaLeader(testContext(t), "east"); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.Site("east").Kill(); err != nil {
 		t.Fatal(err)
 	}
-	js := stream(t, nc)
-	eventually(t, func(ctx context.Context) error {
+	unavailable := func(err error) error {
 		var api *jetstream.APIError
-		_, err := js.Stream(ctx, "ANY")
 		if !errors.As(err, &api) || api.Code != 503 || api.ErrorCode != 10008 {
 			return fmt.Errorf("got %v, want 503/10008", err)
 		}
 		return nil
+	}
+	eventually(t, func(ctx context.Context) error {
+		_, err := js.AccountInfo(ctx)
+		return unavailable(err)
 	})
+	// The same of a stream comes only after 500 ms.
+	_, err := js.Stream(testContext(t), "ANY")
+	if err := unavailable(err); err != nil {
+		t.Error(err)
+	}
 	if _, err := l.MetaLeader(testContext(t)); !errors.Is(err, ErrNoMetaLeader) {
 		t.Errorf("got %v, want %v", err, ErrNoMetaLeader)
 	}

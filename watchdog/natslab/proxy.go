@@ -60,7 +60,8 @@ type Proxy struct {
 	closed bool
 }
 
-// NewProxy listens on addr and forwards to target until Close.
+// NewProxy listens on addr and forwards to target until Close. While nothing
+// listens at target, connections are taken and closed at once.
 func NewProxy(addr, target string) (*Proxy, error) {
 	return newProxy(addr, target, nil)
 }
