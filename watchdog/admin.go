@@ -136,6 +136,10 @@ func (l *live) approve(ctx context.Context, s *service, r api.Request) (api.Resp
 	}
 	best := a.Candidates[0]
 	approval := policy.Approval{Epoch: state.Streams[r.Stream].Epoch + 1, Target: best.ID, Loss: best.Loss, By: r.By}
+	if shown := r.Approval; shown != nil && (shown.Epoch != approval.Epoch || shown.Target != best.ID || best.Loss.AtLeast > shown.Loss.AtLeast) {
+		a.Reason.Text = "what was shown has changed meanwhile, look again: " + a.Reason.Text
+		return api.Response{Outcome: api.OutcomeRefused, Reason: a.Reason}, nil
+	}
 	text := fmt.Sprintf("failover %d to %s approved, with at least %d messages left behind", approval.Epoch, best.ID, best.Loss.AtLeast)
 	return l.commit(ctx, policy.Command{Approve: &policy.ApproveCommand{Stream: r.Stream, Approval: approval}},
 		policy.Reason{Code: policy.InProgress, Text: text})

@@ -28,7 +28,16 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		runCommand(a),
 		statusCommand(a),
+		whyCommand(a),
+		historyCommand(a),
+		failoverCommand(a),
+		approveCommand(a),
+		holdCommand(a),
+		resumeCommand(a),
+		reloadCommand(a),
+		signalCommand(a),
 		configCommand(a),
+		healthcheckCommand(a),
 		versionCommand(a),
 	}
 }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/understudy-ha/understudy/watchdog/api"
+)
+
+func failoverCommand(a *app) *cobra.Command {
+	var site string
+	var allowLoss, yes bool
+	cmd := &cobra.Command{
+		Use:   "failover STREAM",
+		Short: "Fail a stream over now, if the watchdogs agree that its origin is down",
+		Long: `Fail over without waiting for the threshold, whatever the mode, the cool-down and the brake say. It never overrules a hold,
+a config mismatch, a changed member, a lost meta quorum, the watchdogs' agreement that the origin is down, a mirror's
+eligibility, or subjects that cannot be released. It is tried for 10 seconds, then it expires with its reason.`,
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: a.completeStreams,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Stream(cmd.Context(), names[0])
+			if err != nil {
+				return err
+			}
+			if err := a.confirm(cmd, failoverPlan(s, site, allowLoss), yes); err != nil {
+				return err
+			}
+			return a.doBy(cmd.Context(), c, api.Request{Verb: api.VerbFailover, Stream: s.Name, Site: site, AllowLoss: allowLoss})
+		},
+	}
+	cmd.Flags().StringVar(&site, "to", "", "promote the mirror at this `SITE`, not the best one")
+	cmd.Flags().BoolVar(&allowLoss, "allow-loss", false, "go on although more than loss.max_messages, or an unknown number, would be left behind")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// failoverPlan says what is about to happen.
+func failoverPlan(s api.StreamStatus, site string, allowLoss bool) string {
+	to := "no mirror that can take over now"
+	for _, m := range s.Members {
+		if m.Eligible && (site == "" || m.Site == site) {
+			to = fmt.Sprintf("%s/%s, at sequence %d", m.Site, m.Stream, m.LastSeq)
+			break
+		}
+	}
+	limit := fmt.Sprintf("no more than %d may be left behind", s.LossLimit)
+	if allowLoss {
+		limit = "any number may be left behind"
+	}
+	return fmt.Sprintf("%s is %s: %s\nThis takes its subjects from %s and promotes %s; a mirror that was promoted cannot become one again without being deleted.\nLeft behind: %s; %s.",
+		s.Name, s.State, clean(reasonText(s.Reason)), s.Primary, to, lossText(s.Loss), limit)
+}
+
+// confirm asks a person; without one, --yes must have said it.
+func (a *app) confirm(cmd *cobra.Command, plan string, yes bool) error {
+	fmt.Fprintln(a.stderr, plan)
+	if yes {
+		return nil
+	}
+	if !isTerminal(a.stdin) {
+		return usageError(cmd, errors.New("nobody is there to ask: give --yes"))
+	}
+	fmt.Fprint(a.stderr, "Go on? Type yes: ")
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != "yes" {
+		return &exit{exitFailed, errors.New("not confirmed; nothing was done")}
+	}
+	return nil
+}
