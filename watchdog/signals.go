@@ -67,16 +67,28 @@ func (s *service) signalRequest(name, by string) (r api.Request, ok bool) {
 	case "USR1":
 		return api.Request{Verb: "failover", By: by, AllowLoss: true}, true
 	case "USR2":
-		hold := s.replica.State().Hold
-		verb := "hold"
-		if hold.Held {
-			verb = "resume"
-		}
-		return api.Request{Verb: verb, By: by, Version: &hold.Version}, true
+		return toggle(s.replica.State().Hold, by), true
 	case "HUP":
 		return api.Request{Verb: "reload", By: by}, true
 	}
 	return api.Request{}, false
+}
+
+// toggleSettles is how long after a change of the hold another SIGUSR2 counts as the same one, doubled: two people, or
+// one with two windows, who see the same trouble.
+const toggleSettles = time.Second
+
+// toggle is what a SIGUSR2 asks for. A doubled one asks for the version before, and is refused. Clocks that differ
+// shift or lose that time, and with it only this protection.
+func toggle(hold policy.Hold, by string) api.Request {
+	if time.Since(hold.At).Abs() < toggleSettles {
+		hold.Held, hold.Version = !hold.Held, hold.Version-1
+	}
+	verb := api.VerbHold
+	if hold.Held {
+		verb = api.VerbResume
+	}
+	return api.Request{Verb: verb, By: by, Version: &hold.Version}
 }
 
 func (s *service) answerSignal(ctx context.Context, name string, r api.Request) {
