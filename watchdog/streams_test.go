@@ -82,6 +82,9 @@ func (w *world) conn(site string) (*nats.Conn, error) {
 	return nc, err
 }
 
+// noBody is the body of a request that must have none.
+type noBody struct{}
+
 // ask sends one request to the JetStream API at a site.
 func (w *world) ask(site, what string, body, into any) error {
 	nc, err := w.conn(site)
@@ -91,6 +94,9 @@ func (w *world) ask(site, what string, body, into any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err
+	}
+	if body == (noBody{}) {
+		b = nil
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, 2*time.Second)
 	defer cancel()
@@ -143,7 +149,7 @@ func (i info) metadata() (m map[string]string) {
 
 func (w *world) info(site, name string) (info, error) {
 	var i info
-	return i, w.ask(site, "STREAM.INFO."+name, nil, &i)
+	return i, w.ask(site, "STREAM.INFO."+name, noBody{}, &i)
 }
 
 func (w *world) mustInfo(t *testing.T, site, name string) info {

@@ -83,6 +83,9 @@ func (w *world) close(t *testing.T) {
 		if t.Failed() {
 			for _, d := range w.g.Dogs {
 				log := w.log(t, d)
+				if dir := os.Getenv("WATCHDOG_TEST_LOGS"); dir != "" {
+					_ = os.WriteFile(dir+"/"+t.Name()+"-"+d.Name, []byte(log), 0o600)
+				}
 				t.Logf("%s:\n%s", d.Name, log[max(0, len(log)-6000):])
 			}
 		}
@@ -281,10 +284,19 @@ func (w *world) restoreEast(t *testing.T) {
 	if err := w.lab.Site("east").Restart(w.ctx); err != nil {
 		t.Fatal(err)
 	}
-	if w.g.Dog("wd-east").Running() {
-		return
+	if d := w.g.Dog("wd-east"); !d.Running() {
+		w.restart(t, d)
 	}
-	if err := w.g.Dog("wd-east").Start(); err != nil {
+}
+
+// restart starts a watchdog again, and waits until it answers: no program handles signals before it has begun.
+func (w *world) restart(t *testing.T, d *grouplab.Dog) {
+	t.Helper()
+	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
+	w.await(t, soon, func() error {
+		_, err := d.Client().Status(w.ctx)
+		return err
+	})
 }

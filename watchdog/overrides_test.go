@@ -1,0 +1,351 @@
+package watchdog_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/grouplab"
+)
+
+// TestOverrides is what an operator does with signals, to a healthy group and around a failover.
+func TestOverrides(t *testing.T) {
+	t.Parallel()
+	w := start(t, setup{streams: []stream{{name: "ORDERS", onlyWest: true}}})
+	o := overrides{w: w}
+	t.Run("early-signals", o.early)
+	t.Run("none-down", o.noneDown)
+	t.Run("hold", o.hold)
+	t.Run("hold-doubled", o.doubled)
+	t.Run("hold-survives-restarts", o.survives)
+	t.Run("terminate", o.terminate)
+	t.Run("reload-refused", o.badConfig)
+	t.Run("config-mismatch", o.mismatch)
+	t.Run("hold-before-promote", o.holdBeforePromote)
+	t.Run("reload-keeps-primary", o.keepsPrimary)
+	t.Run("held-return", o.heldReturn)
+}
+
+type overrides struct{ w *world }
+
+// early sends signals at the first sign of a new process.
+func (o overrides) early(t *testing.T) {
+	for _, sigs := range [][]syscall.Signal{{syscall.SIGHUP, syscall.SIGUSR1}, {syscall.SIGTERM}} {
+		d := o.w.follower(t)
+		o.w.terminate(t, d, syscall.SIGTERM)
+		n := len(o.w.log(t, d))
+		if err := d.Start(); err != nil {
+			t.Fatal(err)
+		}
+		o.w.awaitLine(t, soon, d, n, "") // its first line, whatever that is
+		for _, sig := range sigs {
+			o.w.signal(t, d, sig)
+		}
+		if sigs[0] == syscall.SIGTERM {
+			o.w.awaitExit(t, d)
+			o.w.restart(t, d)
+			continue
+		}
+		o.w.awaitLine(t, soon, d, n, "signal done", "HUP")
+		o.w.awaitLine(t, soon, d, n, "signal did nothing", "USR1")
+	}
+}
+
+// terminate asks a watchdog to stop, and wants it to do so in good order.
+func (w *world) terminate(t *testing.T, d *grouplab.Dog, sig syscall.Signal) {
+	t.Helper()
+	w.signal(t, d, sig)
+	w.awaitExit(t, d)
+}
+
+func (w *world) awaitExit(t *testing.T, d *grouplab.Dog) {
+	t.Helper()
+	select {
+	case <-d.Done():
+	case <-time.After(soon):
+		t.Fatalf("%s does not end", d.Name)
+	}
+	if code := d.ExitCode(); code != 0 {
+		t.Errorf("%s ended with code %d, want 0", d.Name, code)
+	}
+}
+
+func (o overrides) noneDown(t *testing.T) {
+	d := o.w.follower(t)
+	n, began := len(o.w.log(t, d)), time.Now()
+	o.w.signal(t, d, syscall.SIGUSR1)
+	o.w.awaitLine(t, soon, d, n, "level=ERROR", "signal did nothing", "USR1", "reason=healthy")
+	t.Logf("said after %s", time.Since(began).Round(time.Millisecond))
+	if st, err := o.w.status("ORDERS"); err != nil || st.Epoch != 0 {
+		t.Errorf("epoch %d, %v, want 0", st.Epoch, err)
+	}
+}
+
+// awaitHeld waits until every running watchdog knows whether the group is held.
+func (w *world) awaitHeld(t *testing.T, held bool) {
+	t.Helper()
+	for _, d := range w.g.Dogs {
+		if !d.Running() {
+			continue
+		}
+		w.await(t, soon, func() error {
+			st, err := d.Client().Status(w.ctx)
+			if err == nil && (st.Leader == "" || st.Held != held) {
+				err = fmt.Errorf("%s: held %v by %q, leader %q, want held %v", d.Name, st.Held, st.HeldBy, st.Leader, held)
+			}
+			return err
+		})
+	}
+	want := 0.0
+	if held {
+		want = 1
+	}
+	w.awaitMetric(t, `understudy_held{stream=""}`, want)
+}
+
+func (o overrides) hold(t *testing.T) {
+	d := o.w.follower(t)
+	o.w.signal(t, d, syscall.SIGUSR2)
+	o.w.awaitHeld(t, true)
+	o.w.awaitState(t, soon, "ORDERS", api.StateHeld, policy.Held)
+	if st, err := o.w.g.Status(o.w.ctx); err != nil || st.HeldBy != "SIGUSR2 at "+d.Name {
+		t.Errorf("held by %q, %v", st.HeldBy, err)
+	}
+	settle()
+	o.w.signal(t, o.w.leader(t), syscall.SIGUSR2)
+	o.w.awaitHeld(t, false)
+}
+
+// settle lets the time pass in which a second signal counts as the same one, doubled.
+func settle() { time.Sleep(1200 * time.Millisecond) }
+
+// doubled signals the same wish twice: to two watchdogs, and twice to one, at once and half a second later.
+func (o overrides) doubled(t *testing.T) {
+	leader, follower := o.w.leader(t), o.w.follower(t)
+	for _, c := range []struct {
+		name  string
+		to    [2]*grouplab.Dog
+		pause time.Duration
+	}{
+		{"on two watchdogs", [2]*grouplab.Dog{leader, follower}, 0},
+		{"on one", [2]*grouplab.Dog{follower, follower}, 0},
+		{"half a second later", [2]*grouplab.Dog{follower, leader}, 500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			settle()
+			o.w.signal(t, c.to[0], syscall.SIGUSR2)
+			time.Sleep(c.pause) // of a person, not to wait for anything
+			o.w.signal(t, c.to[1], syscall.SIGUSR2)
+			o.w.awaitHeld(t, true)
+			o.w.throughout(t, awhile, func() error {
+				st, err := o.w.g.Status(o.w.ctx)
+				if err == nil && !st.Held {
+					err = fmt.Errorf("the second signal undid the first")
+				}
+				return err
+			})
+			o.w.signal(t, c.to[0], syscall.SIGUSR2)
+			o.w.awaitHeld(t, false)
+		})
+	}
+}
+
+func (o overrides) survives(t *testing.T) {
+	settle()
+	o.w.signal(t, o.w.follower(t), syscall.SIGUSR2)
+	o.w.awaitHeld(t, true)
+	for _, d := range o.w.g.Dogs {
+		o.w.signal(t, d, syscall.SIGTERM)
+	}
+	for _, d := range o.w.g.Dogs {
+		o.w.awaitExit(t, d)
+	}
+	for _, d := range o.w.g.Dogs {
+		o.w.restart(t, d)
+	}
+	o.w.awaitHeld(t, true)
+	settle()
+	o.w.signal(t, o.w.leader(t), syscall.SIGUSR2)
+	o.w.awaitHeld(t, false)
+	o.w.awaitState(t, soon, "ORDERS", api.StateHealthy, policy.Healthy)
+}
+
+// terminate ends one leader after the other, and measures how long the group is without one.
+func (o overrides) terminate(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		old := o.w.leader(t)
+		began := time.Now()
+		o.w.signal(t, old, sig)
+		o.w.await(t, soon, func() error {
+			if next := o.w.leader(t); next == old {
+				return fmt.Errorf("%s still leads", old.Name)
+			}
+			return nil
+		})
+		took := time.Since(began)
+		t.Logf("another leads %s after the %s of the leader", took.Round(time.Millisecond), sig)
+		if took > 5*time.Second {
+			t.Errorf("leadership was not handed over: %s", took)
+		}
+		o.w.awaitExit(t, old)
+		if log := o.w.log(t, old); !strings.Contains(log, "leadership transfer") {
+			t.Errorf("%s left without a transfer", old.Name)
+		}
+		o.w.restart(t, old)
+	}
+}
+
+// edit changes a watchdog's config file and has it read.
+func (o overrides) edit(t *testing.T, d *grouplab.Dog, old, with string, words ...string) string {
+	t.Helper()
+	b, err := os.ReadFile(d.ConfigFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte(old)) {
+		t.Fatalf("no %q in %s", old, b)
+	}
+	if err := os.WriteFile(d.ConfigFile, bytes.Replace(b, []byte(old), []byte(with), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := len(o.w.log(t, d))
+	o.w.signal(t, d, syscall.SIGHUP)
+	return o.w.awaitLine(t, soon, d, n, words...)
+}
+
+func (o overrides) hash(t *testing.T, d *grouplab.Dog) string {
+	t.Helper()
+	hash := ""
+	o.w.await(t, soon, func() error {
+		st, err := o.w.g.Status(o.w.ctx)
+		for _, p := range st.Peers {
+			if p.Node == d.Name {
+				hash = p.ConfigHash
+			}
+		}
+		if err == nil && hash == "" {
+			err = fmt.Errorf("nobody knows the config of %s", d.Name)
+		}
+		return err
+	})
+	return hash
+}
+
+func (o overrides) badConfig(t *testing.T) {
+	d := o.w.follower(t)
+	before := o.hash(t, d)
+	line := o.edit(t, d, "outage: {after: 5s}", "outage: {afer: 5s}", "level=ERROR", "config refused", "after")
+	if !strings.Contains(line, d.ConfigFile+":") || !strings.Contains(line, ":10:") {
+		t.Errorf("the refusal names no file, line and column: %s", line)
+	}
+	o.edit(t, d, "outage: {afer: 5s}", "outage: {after: 5s}", "config reloaded")
+	if after := o.hash(t, d); after != before {
+		t.Errorf("hash %s, before %s", after, before)
+	}
+}
+
+// mismatch gives one watchdog another config, loses the site, and wants nothing to happen until all agree.
+func (o overrides) mismatch(t *testing.T) {
+	w := o.w
+	changed := o.w.follower(t)
+	before := o.hash(t, changed)
+	o.edit(t, changed, "outage: {after: 5s}", "outage: {after: 6s}", "config reloaded")
+	w.await(t, soon, func() error {
+		if after := o.hash(t, changed); after == before {
+			return fmt.Errorf("the hash is still %s", after)
+		}
+		return nil
+	})
+	o.block(t)
+	if err := w.lab.Site("east").Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitState(t, outage, "ORDERS", api.StateDown, policy.ConfigMismatch)
+	w.throughout(t, awhile, func() error { return w.isMirror("west", "ORDERS_WEST") })
+	if st, err := w.status("ORDERS"); err != nil || st.Epoch != 0 {
+		t.Errorf("epoch %d, %v, want 0", st.Epoch, err)
+	}
+	for _, d := range w.g.Dogs {
+		if d != changed {
+			o.edit(t, d, "outage: {after: 5s}", "outage: {after: 6s}", "config reloaded")
+		}
+	}
+	w.awaitStatus(t, outage, "ORDERS", func(st api.StreamStatus) bool { return st.Epoch == 1 })
+}
+
+// block makes a stream that keeps a failover at its fence: one at the target's site that holds a subject of ORDERS.
+func (o overrides) block(t *testing.T) {
+	t.Helper()
+	c := map[string]any{"name": "BLOCK", "subjects": []string{"orders.blocked"}, "storage": "file", "retention": "limits", "num_replicas": 1}
+	if err := o.w.ask("west", "STREAM.CREATE.BLOCK", c, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holdBeforePromote ends the leader of a failover that waits at its fence, and holds the next one there.
+func (o overrides) holdBeforePromote(t *testing.T) {
+	w := o.w
+	waiting := func(st api.StreamStatus) bool {
+		return st.Epoch == 1 && st.Phase == policy.PhaseFence && st.Reason.Code == policy.SubjectsUnreleasable
+	}
+	w.awaitStatus(t, soon, "ORDERS", waiting)
+	old := w.leader(t)
+	w.terminate(t, old, syscall.SIGTERM)
+	w.awaitStatus(t, soon, "ORDERS", waiting)
+	w.restart(t, old)
+	settle()
+	w.signal(t, w.follower(t), syscall.SIGUSR2)
+	w.awaitHeld(t, true)
+	if err := w.ask("west", "STREAM.DELETE.BLOCK", noBody{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.throughout(t, awhile, func() error { return w.isMirror("west", "ORDERS_WEST") })
+	w.awaitStatus(t, soon, "ORDERS", func(st api.StreamStatus) bool {
+		return st.Phase == policy.PhaseFence && st.Reason.Code == policy.Held
+	})
+	w.signal(t, w.leader(t), syscall.SIGUSR2)
+	st := w.awaitState(t, soon, "ORDERS", api.StateFailedOver, "")
+	if st.Epoch != 1 {
+		t.Errorf("epoch %d, want 1", st.Epoch)
+	}
+	if err := w.bound("west", "ORDERS_WEST", "ORDERS"); err != nil {
+		t.Error(err)
+	}
+}
+
+func (o overrides) keepsPrimary(t *testing.T) {
+	const mirror = "- {site: west, stream: ORDERS_WEST}"
+	d := o.w.leader(t)
+	before := o.hash(t, d)
+	o.edit(t, d, mirror, "", "level=ERROR", "config refused", "has its primary at west/ORDERS_WEST")
+	if after := o.hash(t, d); after != before {
+		t.Errorf("hash %s, before %s", after, before)
+	}
+}
+
+// heldReturn brings the site back while the group is held: its dual capture is told, and nothing is written.
+func (o overrides) heldReturn(t *testing.T) {
+	w := o.w
+	events := w.subscribe(t, "eu")
+	w.signal(t, w.follower(t), syscall.SIGUSR2)
+	w.awaitHeld(t, true)
+	w.restoreEast(t)
+	e := events.await(t, "origin_returned", "ORDERS")
+	if e.Reason.Code != policy.DualCapture {
+		t.Errorf("origin_returned with %s, want dual_capture", e.Reason)
+	}
+	w.throughout(t, awhile, func() error { return w.bound("east", "ORDERS", "ORDERS") })
+	w.signal(t, w.leader(t), syscall.SIGUSR2)
+	w.awaitHeld(t, false)
+	w.await(t, soon, func() error { return w.parked("east", "ORDERS") })
+	w.awaitState(t, soon, "ORDERS", api.StateReturned, policy.Healthy)
+	if v := w.metric(t, w.leader(t), `understudy_dual_capture_seconds{stream="ORDERS"}`); v < awhile.Seconds() {
+		t.Errorf("dual_capture_seconds is %v, though it was held for %s", v, awhile)
+	}
+}
