@@ -30,6 +30,9 @@ const (
 // repeatEvery is how often raft may say the same thing above DEBUG: a dead peer is worth a line, not four a second.
 const repeatEvery = 30 * time.Second
 
+// snake turns raft's keys into ours.
+var snake = strings.NewReplacer("-", "_", " ", "_")
+
 // newRaftLogger returns the logger for raft and its stores, which writes to log: WARN and above as they are, the rest
 // as DEBUG, because raft's INFO is about its own works.
 func newRaftLogger(log *slog.Logger) hclog.Logger {
@@ -58,7 +61,7 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	attrs := make([]any, 0, len(args))
 	about, ended := msg, false
 	for i := 0; i+1 < len(args); i += 2 {
-		key := strings.ReplaceAll(fmt.Sprint(args[i]), "-", "_")
+		key := snake.Replace(fmt.Sprint(args[i]))
 		value := plain(args[i+1])
 		attrs = append(attrs, slog.Any(key, value))
 		err, ok := value.(error)
@@ -75,7 +78,8 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 
 // connectionEnded tells of a connection that one side closed or lost: no news, as the peer's absence shows elsewhere.
 func connectionEnded(err error) bool {
-	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET)
 }
 
 // repeats reports whether the same was said lately.

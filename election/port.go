@@ -94,7 +94,7 @@ func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer
 	greeted()
 	if err != nil {
 		raw.Close()
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !connectionEnded(err) {
 			p.log.Warn("refused a connection to the peers' port", keyRemote, raw.RemoteAddr().String(), keyError, err)
 		}
 		return

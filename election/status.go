@@ -110,9 +110,9 @@ func (h *health) yield(until time.Time) {
 	h.yieldTo = until
 }
 
-// look records what raft shows. It tells whether entries have waited for longer than limit, since when the log has
-// been idle (0 while entries wait), and whether a time of standing back is over.
-func (h *health) look(r *raft.Raft, limit time.Duration) (stalled bool, idle time.Duration, yielded bool) {
+// look records what raft shows. It tells since when the log has been idle (0 while entries wait for their commit), and
+// whether a time of standing back is over. Entries that waited before this node led are no fault of its own.
+func (h *health) look(r *raft.Raft, l *lease, limit time.Duration) (idle time.Duration, yielded bool) {
 	now, commit, last := time.Now(), r.CommitIndex(), r.LastIndex()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -125,12 +125,14 @@ func (h *health) look(r *raft.Raft, limit time.Duration) (stalled bool, idle tim
 		idle = now.Sub(h.commitAt)
 	case h.pending.IsZero():
 		h.pending = now
+	case l != nil && h.pending.Before(l.since):
+		h.pending = l.since
 	}
 	h.stalled = !h.pending.IsZero() && now.Sub(h.pending) > limit
 	if yielded = !h.yieldTo.IsZero() && now.After(h.yieldTo); yielded {
 		h.yieldTo = time.Time{}
 	}
-	return h.stalled, idle, yielded
+	return idle, yielded
 }
 
 // watch looks at raft until ctx ends: it keeps the health, commits an empty entry when nothing else is committed,
@@ -159,16 +161,16 @@ func (n *Node) watch(ctx context.Context) {
 
 func (n *Node) look(ctx context.Context, r *raft.Raft) {
 	limit := time.Duration(n.opts.StallAfter) * n.opts.Election
-	stalled, idle, yielded := n.health.look(r, limit)
+	l := n.lease.Load()
+	idle, yielded := n.health.look(r, l, limit)
 	if yielded {
 		n.setTimeouts(1)
 	}
-	l := n.lease.Load()
 	switch {
 	case l == nil:
 	case r.State() != raft.Leader || r.CurrentTerm() != l.term:
 		l.lose()
-	case stalled:
+	case n.health.isStalled():
 		n.giveUp(ctx, l, "nothing can be committed")
 	case !l.served.Load() && time.Since(l.since) > limit:
 		n.giveUp(ctx, l, "the last term's work has not ended, or the log cannot be caught up with")

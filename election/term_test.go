@@ -21,7 +21,7 @@ func TestIsolatedLeaderStopsFirst(t *testing.T) {
 		g, nw := newMemGroup(t, 3)
 		g.start()
 		old := g.leader()
-		propose(t, old, "a")
+		g.propose("a")
 		nw.isolate(old.opts.ID, true)
 		_, err := old.node.Propose(t.Context(), []byte("lost?"))
 		if !errors.Is(err, ErrUnknown) {
@@ -42,7 +42,7 @@ func TestIsolatedLeaderStopsFirst(t *testing.T) {
 			}
 			return i >= 0
 		})
-		propose(t, next, "b")
+		g.propose("b")
 		nw.isolate(old.opts.ID, false)
 		within(t, 10*time.Second, "the old leader follows", func() bool {
 			return slices.Equal(old.fsm.all(), []string{"a", "b"})

@@ -96,8 +96,7 @@ func TestMutualTLS(t *testing.T) {
 		m.node.Handle("who", func(_ context.Context, from string, _ []byte) ([]byte, error) { return []byte(from), nil })
 		m.run()
 	}
-	l := g.leader()
-	propose(t, l, "a")
+	l := g.propose("a")
 	for _, m := range g.members {
 		eventually(t, "applied everywhere", func() bool { return slices.Equal(m.fsm.all(), []string{"a"}) })
 		got, err := l.node.Call(t.Context(), m.opts.ID, "who", nil)
