@@ -60,6 +60,7 @@ func throughout(t *testing.T, d time.Duration, check func() error) {
 func connect(t *testing.T, l *Lab, site, from string) *nats.Conn {
 	t.Helper()
 	nc, err := l.Connect(testContext(t), site, from, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+		nats.IgnoreAuthErrorAbort(), // the client would give up while a password is changed
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		t.Fatal(err)

@@ -81,8 +81,8 @@ func (p *Proxy) Addr() string { return p.addr }
 // Target is the address that connections are forwarded to.
 func (p *Proxy) Target() string { return p.target }
 
-// Forwarded counts the bytes written to either side so far. Swallowed bytes
-// do not count.
+// Forwarded counts the bytes passed on to either side so far. Swallowed bytes do
+// not count.
 func (p *Proxy) Forwarded() int64 { return p.forwarded.Load() }
 
 // Set changes the link's state. Bytes already handed to the kernel may still

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // ErrNotRunning is returned for a signal to a server that was killed or shut
@@ -89,8 +90,29 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Pause stops the process with SIGSTOP: its connections stay open.
-func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
+// Pause stops the process with SIGSTOP and returns when no part of it runs any
+// more. Its connections stay open.
+func (s *Server) Pause() error {
+	if err := s.sendPause(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(pausePatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		p := s.process()
+		if p == nil {
+			return fmt.Errorf("pause %s: %w", s.Name, ErrNotRunning)
+		}
+		if ok, err := stopped(p.pid()); ok && err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("pause %s: it still runs after %v", s.Name, pausePatience)
+}
+
+// pausePatience bounds the wait for a SIGSTOP to take effect.
+const pausePatience = 10 * time.Second
+
+// sendPause sends the SIGSTOP without waiting for its effect.
+func (s *Server) sendPause() error { return s.signal(syscall.SIGSTOP) }
 
 // Resume continues a paused process.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }

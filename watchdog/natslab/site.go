@@ -99,8 +99,14 @@ func (s *Site) Kill() error {
 	return errors.Join(s.each((*Server).sendKill), s.each((*Server).Kill))
 }
 
-// Pause stops all servers with SIGSTOP.
-func (s *Site) Pause() error { return s.each((*Server).Pause) }
+// Pause stops all servers with SIGSTOP, as nearly at once as can be, and returns
+// when none runs any more.
+func (s *Site) Pause() error {
+	if err := s.each((*Server).sendPause); err != nil {
+		return err
+	}
+	return s.each((*Server).Pause)
+}
 
 // Resume continues all servers.
 func (s *Site) Resume() error { return s.each((*Server).Resume) }
