@@ -27,6 +27,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		runCommand(a),
+		demoCommand(a),
 		statusCommand(a),
 		whyCommand(a),
 		historyCommand(a),

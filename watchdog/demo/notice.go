@@ -1,0 +1,220 @@
+package demo
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
+)
+
+// stoppedAfter is how long no publisher must get an ack before publishing counts as stopped.
+const stoppedAfter = 300 * time.Millisecond
+
+// lookAtPublishers notices when publishing stops and goes on.
+func (w *watcher) lookAtPublishers() {
+	list := w.p.since(w.attempts)
+	w.attempts += len(list)
+	for _, a := range list {
+		if a.end != ackOK {
+			w.lastFailure = a
+			continue
+		}
+		w.ack(a)
+	}
+	if f := w.lastFailure; !w.stopped && f.at.After(w.lastAck) && time.Since(w.lastAck) > stoppedAfter {
+		w.stopped = true
+		why := "no answer in time"
+		if f.end == ackFail {
+			why = "nobody is there to take them (no responders)"
+		}
+		w.tell.at(max0(w.lastAck, w.t.fault), "publishers", "stopped", "the last ack; from here on "+why+", and every message is retried")
+	}
+}
+
+// ack keeps the longest time without any ack, which is the gap.
+func (w *watcher) ack(a attempt) {
+	if a.at.Before(w.lastAck) {
+		return // another publisher's, recorded a moment later
+	}
+	gap := a.at.Sub(w.lastAck)
+	if a.at.After(w.t.fault) && gap > w.t.firstAck.Sub(w.t.lastAck) {
+		w.t.lastAck, w.t.firstAck = w.lastAck, a.at
+	}
+	if a.stream != streamName && w.t.newPrimaryAck.IsZero() {
+		w.t.newPrimaryAck = a.at
+	}
+	if w.stopped {
+		w.stopped = false
+		w.tell.at(a.at, "publishers", "resumed", fmt.Sprintf("messages are acked again, by %s; nothing was acked for %s", a.stream, seconds(gap)))
+	}
+	w.lastAck = a.at
+}
+
+func max0(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// lookAtGroup notices elections.
+func (w *watcher) lookAtGroup(st api.Status) {
+	old := w.last
+	w.last = st
+	switch {
+	case st.Leader == old.Leader:
+	case st.Leader == "":
+		w.tell.now("watchdogs", "no_leader", fmt.Sprintf("%s, the leader, is not heard any more: the others elect", old.Leader))
+	default:
+		w.tell.now(st.Leader, "leader", fmt.Sprintf("is the leader now, elected by a majority of the %d watchdogs (term %d)", len(st.Peers), st.Term))
+	}
+}
+
+// lookAtStream notices verdicts and the outage clock.
+func (w *watcher) lookAtStream(e api.StreamStatus) {
+	if e.Reason.Code != w.stream.Reason.Code || e.State != w.stream.State {
+		w.changed = time.Now()
+	}
+	w.stream = e
+	for _, a := range []*policy.Attempt{e.Last, e.Attempt} {
+		if a != nil {
+			w.atLeast = a.Loss.AtLeast
+		}
+	}
+	if e.Primary.Site != origin {
+		return
+	}
+	for _, o := range e.Observers {
+		w.verdict(o)
+	}
+	w.clock(e)
+}
+
+func (w *watcher) verdict(o api.ObserverStatus) {
+	is := string(o.Verdict)
+	if !o.Fresh {
+		is = "silent"
+	}
+	was := w.verdicts[o.Node]
+	if was == "" {
+		was = string(policy.Up) // it was, before the fault
+	}
+	w.verdicts[o.Node] = is
+	if is == was {
+		return
+	}
+	at := time.Now().Add(-time.Duration(o.AgeMS) * time.Millisecond)
+	switch {
+	case is == "silent":
+		w.tell.now("watchdogs", "silent", o.Node+" does not report: it does not count as seeing anything")
+	case o.Verdict == policy.Down:
+		if w.t.down.IsZero() {
+			w.t.down = at
+		}
+		w.tell.at(at, o.Node, "verdict", fmt.Sprintf("sees %s down: %s", streamName, evidence(o.Evidence)))
+	case o.Verdict == policy.Up:
+		w.tell.at(at, o.Node, "verdict", fmt.Sprintf("sees %s up", streamName))
+	default:
+		w.tell.at(at, o.Node, "verdict", fmt.Sprintf("cannot tell: %s", evidence(o.Evidence)))
+	}
+}
+
+// clock tells every whole second of witnessed outage.
+func (w *watcher) clock(e api.StreamStatus) {
+	whole := e.OutageMS / 1000
+	if whole < w.clockTold { // it was set back
+		w.tell.now("watchdogs", "clock", "the outage clock is back at 0")
+	} else if whole > w.clockTold && e.OutageMS < e.ThresholdMS {
+		w.tell.now("watchdogs", "clock", fmt.Sprintf("outage clock %s of %s %s", seconds(time.Duration(e.OutageMS)*time.Millisecond),
+			seconds(time.Duration(e.ThresholdMS)*time.Millisecond), bar(e.OutageMS, e.ThresholdMS)))
+	}
+	w.clockTold = whole
+}
+
+func bar(n, of int64) string {
+	const width = 20
+	full := int(min(n*width/max(of, 1), width))
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", width-full) + "]"
+}
+
+// lookAtHistory tells the new entries of the watchdogs' log.
+func (w *watcher) lookAtHistory(list []policy.Entry) {
+	for _, e := range list {
+		if e.Seq <= w.seen {
+			continue
+		}
+		w.seen = e.Seq
+		if text := w.entry(e); text != "" {
+			w.tell.at(e.At, "watchdogs", e.Kind, text)
+		}
+	}
+}
+
+// entry says one entry in plain words, "" for what another line says already.
+func (w *watcher) entry(e policy.Entry) string {
+	switch e.Kind {
+	case "origin_down":
+		if w.t.down.IsZero() {
+			w.t.down = e.At
+		}
+		return "AGREED DOWN, the outage clock runs: " + e.Reason.Text
+	case "origin_suspect":
+		return fmt.Sprintf("not agreed (%s), the outage clock stands: %s", e.Reason.Code, e.Reason.Text)
+	case "origin_recovered":
+		return "the origin is up again: " + e.Reason.Text
+	case "decision":
+		switch e.Reason.Code {
+		case policy.ThresholdPending, policy.InProgress:
+			return "" // the clock and the start of the failover tell it
+		case policy.Healthy:
+			return "all is well: " + e.Reason.Text
+		}
+		return fmt.Sprintf("NO FAILOVER (%s): %s", e.Reason.Code, e.Reason.Text)
+	case "failover_started":
+		w.t.begun, w.phaseAt = e.At, e.At
+		return "DECIDED, and logged before anything is written: " + e.Reason.Text
+	case "phase_done":
+		return w.phase(e)
+	case "failover_completed":
+		return "FAILED OVER: " + e.Reason.Text
+	case "waiting":
+		return fmt.Sprintf("waits (%s): %s", e.Reason.Code, e.Reason.Text)
+	}
+	return strings.ReplaceAll(e.Kind, "_", " ") + ": " + e.Reason.Text
+}
+
+func (w *watcher) phase(e policy.Entry) string {
+	name, text, _ := strings.Cut(e.Reason.Text, ": ")
+	took := e.At.Sub(w.phaseAt)
+	w.phaseAt = e.At
+	if policy.Phase(name) == policy.PhaseBind {
+		w.t.bound = e.At
+	}
+	return fmt.Sprintf("%-8s done in %4d ms: %s", name, took.Milliseconds(), text)
+}
+
+// evidence is what was met, in plain words.
+func evidence(e policy.Evidence) string {
+	words := map[policy.Evidence]string{
+		policy.NoResponders:     "nobody serves it there",
+		policy.Timeout:          "no answer in time",
+		policy.Disconnected:     "its site cannot be reached",
+		policy.Offline:          "NATS knows its servers to be offline",
+		policy.NoLeader:         "it has no leader",
+		policy.AuthError:        "the site refuses the login, which says nothing of the stream",
+		policy.PermissionDenied: "the login may not ask",
+		policy.MetaUnavailable:  "the meta group has no quorum, so NATS says nothing of any stream",
+		policy.Isolated:         "it reaches no site at all: the fault may be its own",
+		policy.NotFound:         "the stream was deleted",
+		policy.NotLooked:        "it has not looked lately",
+	}
+	if text := words[e]; text != "" {
+		return text
+	}
+	return string(e)
+}
+
+// seconds writes a duration with one digit.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

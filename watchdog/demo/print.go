@@ -1,0 +1,169 @@
+package demo
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/understudy-ha/understudy/watchdog/natslab"
+)
+
+const (
+	lineWidth = 100
+	// logTail is how many lines of each watchdog's log a failed demo shows.
+	logTail = 25
+)
+
+// building says what is being built.
+func (t *teller) building(o Options) {
+	servers := "a nats-server"
+	if o.Servers > 1 {
+		servers = fmt.Sprintf("%d nats-servers", o.Servers)
+	}
+	switch o.Topology {
+	case natslab.Domains:
+		t.say("building", "Three sites, east, west and eu, with %s each: JetStream domains of their own, joined by leafnodes.", servers)
+	case natslab.Supercluster:
+		t.say("building", "Three sites, east, west and eu, with %s each: one supercluster, one JetStream meta group.", servers)
+	case natslab.TwoCluster:
+		t.say("building", "Two sites, east and west, with %s each: one supercluster, one JetStream meta group.", servers)
+	}
+	mirrors := "EVENTS_W in west and EVENTS_EU in eu mirror it"
+	if o.Topology == natslab.TwoCluster {
+		mirrors = "EVENTS_W in west mirrors it"
+	}
+	t.say("building", "The stream %s lives in %s; %s.", streamName, origin, mirrors)
+	t.say("building", "Three watchdogs, one a place, mode %s: an outage of %s is permanent.", o.Mode, o.After)
+}
+
+func (t *teller) ready(leader string) {
+	t.say("ready", "%d publishers outside of %s send to %s and retry every message until it is acked. %s leads the watchdogs. "+
+		"All is healthy.", publisherCount, origin, subjects, leader)
+}
+
+// result prints what it all came to.
+func (t *teller) result(r Result, s *scene) error {
+	t.flush(time.Now().Add(time.Hour))
+	if t.o.JSON {
+		t.json(r)
+		return nil
+	}
+	fmt.Fprintf(t.out, "\n%s\n%s\n", t.accounts(r), t.verdict(r))
+	if s != nil && t.o.Keep {
+		fmt.Fprintf(t.out, "All files are kept in %s\n", s.lab.Dir())
+	}
+	return nil
+}
+
+// accounts is the table of messages and times.
+func (t *teller) accounts(r Result) string {
+	w := table.NewWriter()
+	style := table.StyleLight
+	style.Format.Header = text.FormatDefault
+	w.SetStyle(style)
+	w.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
+	w.AppendHeader(table.Row{"messages", "", "times", ""})
+	place := "on the new primary"
+	if r.Outcome != FailedOver {
+		place = "on the origin"
+	}
+	if r.Fault == string(Delete) {
+		place = "deleted with the origin: not counted"
+	}
+	for _, row := range []table.Row{
+		{"acked", r.Acked, "threshold", ms(r.ThresholdMS)},
+		{place, r.OnPrimary, "fault → first seen down", ms(r.DetectMS)},
+		{"only in the dead origin's store (tail)", r.Tail, "fault → decided", ms(r.DecideMS)},
+		{"lost", r.Lost, "decided → subjects bound", ms(r.PromoteMS)},
+		{"tail as estimated at the decision", r.AtLeast, "acks again, beyond the threshold", ms(r.BeyondThresholdMS)},
+		{"stored twice by retries", r.Duplicates, "longest time without an ack", ms(r.PublishGapMS)},
+	} {
+		w.AppendRow(row)
+	}
+	return w.Render()
+}
+
+// verdict is the last line.
+func (t *teller) verdict(r Result) string {
+	happened := r.Outcome + "/" + r.Reason
+	if !r.OK {
+		return t.bad("NOT OK") + fmt.Sprintf(": expected %s, got %s with %d promotions and %d lost; the watchdogs' logs are above, --keep keeps them whole",
+			r.Expected, happened, r.Promotions, r.Lost)
+	}
+	if r.Outcome == FailedOver {
+		return t.good("ok") + ": one mirror was promoted, and every acked message is accounted for. Next: `understudy demo --help`, README.md"
+	}
+	return t.good("ok") + fmt.Sprintf(": no failover, as it should be (%s). Next: `understudy demo --help`, README.md", r.Reason)
+}
+
+func ms(n int64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d ms", n)
+}
+
+// logs shows the ends of the watchdogs' logs.
+func (t *teller) logs(s *scene) {
+	t.flush(time.Now().Add(time.Hour))
+	if s.group == nil {
+		return
+	}
+	for _, d := range s.group.Dogs {
+		b, err := os.ReadFile(d.LogFile)
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+		lines = lines[max(0, len(lines)-logTail):]
+		if t.o.JSON {
+			t.json(Moment{Who: d.Name, Kind: "log", Text: strings.Join(lines, "\n")})
+			continue
+		}
+		fmt.Fprintf(t.out, "\nThe log of %s ends:\n%s\n", d.Name, strings.Join(lines, "\n"))
+	}
+}
+
+// paint colours words, or with false leaves them as they are.
+type paint bool
+
+func (p paint) in(code, s string) string {
+	if !p || s == "" {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (p paint) bold(s string) string { return p.in("1", s) }
+func (p paint) good(s string) string { return p.in("32", s) }
+func (p paint) warn(s string) string { return p.in("33", s) }
+func (p paint) bad(s string) string  { return p.in("1;31", s) }
+
+// clean makes a text from elsewhere one line without control characters.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// wrap breaks a text into lines of at most width characters, at its spaces; runs of spaces within a line stay.
+func wrap(s string, width int) []string {
+	var lines []string
+	for len([]rune(s)) > width {
+		r := []rune(s)
+		cut := strings.LastIndex(string(r[:width+1]), " ")
+		if cut <= 0 {
+			cut = len(string(r[:width]))
+		}
+		lines, s = append(lines, strings.TrimRight(s[:cut], " ")), strings.TrimLeft(s[cut:], " ")
+	}
+	return append(lines, s)
+}
