@@ -41,10 +41,18 @@ func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originW
 	})
 	wg.Go(func() { v.Owners, v.OwnersEvidence = h.owners(ctx, *a) })
 	from := origin.latest(ctx)
+	if from.Evidence == policy.Offline && parkOpen(st, a.From) {
+		// The open park is sent again: its refusal says the same, and closes it, as a delete requires.
+		from.Evidence = policy.Timeout
+	}
 	wg.Wait()
 	v.Members[a.Target.String()] = target
 	v.Members[a.From.String()] = from
 	return v
+}
+
+func parkOpen(st policy.StreamState, id policy.MemberID) bool {
+	return slices.ContainsFunc(st.OpenWrites(), func(w policy.Write) bool { return w.Kind == policy.WritePark && w.Member == id })
 }
 
 // ready asks whether the promoted target takes writes: its parked subject is its own, so nobody else sees the probe.

@@ -11,6 +11,9 @@ import (
 const (
 	// originTimeout limits one look at an origin that is believed dead: an answer comes in milliseconds or not at all.
 	originTimeout = 250 * time.Millisecond
+	// offlineTimeout limits a question whose answer may be that the origin's servers are known to be offline: the meta
+	// group takes half a second to say so, to a look as to a write.
+	offlineTimeout = time.Second
 	// readyTimeout limits one write probe on a freshly promoted target.
 	readyTimeout = 100 * time.Millisecond
 	// originPause is the time between two looks at the origin.
@@ -18,49 +21,71 @@ const (
 )
 
 // originWatch looks at the origin beside the steps, all the time: a dead origin in a shared meta group answers by
-// silence, and a step that waited for that each time would be slow, while one that did not look would be blind.
+// silence, and a step that waited for that each time would be slow, while one that did not look would be blind. Each
+// path has a loop of its own, so that a slow one does not hold up the other.
 type originWatch struct {
-	first chan struct{} // closed after the first whole look
-	mu    sync.Mutex
-	view  policy.View
+	first       chan struct{} // closed after the first whole look
+	once        sync.Once
+	mu          sync.Mutex
+	shared      bool // there is a second path
+	own, beside policy.View
 }
 
 // watchOrigin looks until ctx ends, through the origin's own site and, in a shared meta group, the target's.
 func (h *Hands) watchOrigin(ctx context.Context, a policy.Attempt) (*originWatch, func()) {
-	o := &originWatch{first: make(chan struct{}), view: policy.View{Evidence: policy.NotLooked}}
+	unseen := policy.View{Evidence: policy.NotLooked}
+	o := &originWatch{first: make(chan struct{}), shared: a.Shared, own: unseen, beside: unseen}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		for first := true; ctx.Err() == nil; first = false {
-			view := h.lookAtOrigin(ctx, a)
-			if ctx.Err() != nil {
-				return
+	watch := func(view *policy.View, via string, first, later time.Duration) {
+		wg.Go(func() {
+			for timeout := first; ctx.Err() == nil; timeout = later {
+				v := h.look(ctx, via, a.From.Stream, timeout)
+				if ctx.Err() != nil {
+					return
+				}
+				o.set(view, v)
+				wait(ctx, originPause)
 			}
-			o.mu.Lock()
-			o.view = view
-			o.mu.Unlock()
-			if first {
-				close(o.first)
-			}
-			wait(ctx, originPause)
+		})
+	}
+	watch(&o.own, a.From.Site, originTimeout, originTimeout)
+	if a.Shared {
+		first := originTimeout // of a fresh attempt: its fence must not be late
+		if a.Waiting.Code != policy.InProgress {
+			first = offlineTimeout
 		}
-	})
+		watch(&o.beside, a.Target.Site, first, offlineTimeout)
+	}
 	return o, func() { cancel(); wg.Wait() }
 }
 
-// lookAtOrigin merges the paths: an answer on any is an answer; otherwise the meta group's word counts, then silence.
-func (h *Hands) lookAtOrigin(ctx context.Context, a policy.Attempt) policy.View {
-	var own, shared policy.View
-	var wg sync.WaitGroup
-	wg.Go(func() { own = h.look(ctx, a.From.Site, a.From.Stream, originTimeout) })
-	if a.Shared {
-		wg.Go(func() { shared = h.look(ctx, a.Target.Site, a.From.Stream, originTimeout) })
+// set takes a look of one path. An answer is a whole look, else every path must have been tried once.
+func (o *originWatch) set(view *policy.View, v policy.View) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	*view = v
+	tried := o.own.Evidence != policy.NotLooked && (!o.shared || o.beside.Evidence != policy.NotLooked)
+	if tried || answers(v) {
+		o.once.Do(func() { close(o.first) })
 	}
-	wg.Wait()
-	if !a.Shared || own.Evidence == policy.Answered || own.Evidence == policy.AnsweredParked {
-		return own
+}
+
+// offline notes that the meta group has refused a write to the origin because its servers are offline.
+func (o *originWatch) offline() { o.set(&o.beside, policy.View{Evidence: policy.Offline}) }
+
+func answers(v policy.View) bool {
+	return v.Evidence == policy.Answered || v.Evidence == policy.AnsweredParked
+}
+
+// merged: an answer on any path is an answer; otherwise the meta group's word counts, then silence.
+func (o *originWatch) merged() policy.View {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.shared || answers(o.own) || o.beside.Evidence == policy.NotLooked {
+		return o.own
 	}
-	return shared
+	return o.beside
 }
 
 // latest is the newest look; the first one is waited for.
@@ -69,9 +94,7 @@ func (o *originWatch) latest(ctx context.Context) policy.View {
 	case <-o.first:
 	case <-ctx.Done():
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.view
+	return o.merged()
 }
 
 func wait(ctx context.Context, d time.Duration) {

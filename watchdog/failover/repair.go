@@ -25,7 +25,7 @@ func (h *Hands) Repair(ctx context.Context, stream string, id policy.MemberID) e
 		default:
 			return nil
 		}
-		refused, err := h.send(ctx, st, "", m, false)
+		refused, err := h.send(ctx, st, "", m, h.o.Timeout)
 		if err != nil {
 			return err
 		}

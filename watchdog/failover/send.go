@@ -18,7 +18,7 @@ const quickTimeout = 20 * time.Millisecond
 
 // send makes one write: logged open, leadership verified, sent, and closed by what came back. A refusal by the server
 // is returned as refused; an unknown outcome leaves the write open, to be read back by the next move.
-func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Phase, m policy.Move, quick bool) (refused, err error) {
+func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Phase, m policy.Move, timeout time.Duration) (refused, err error) {
 	w := m.Write
 	log := h.o.Log.With("stream", st.Name, "write", string(w.ID), "member", w.Member.String())
 	if !m.Resend {
@@ -31,10 +31,6 @@ func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Ph
 			return nil, fmt.Errorf("log write %s: %w", w.ID, err)
 		}
 		failpoint(st.Name, "after-open-"+string(w.Kind))
-	}
-	timeout := h.o.Timeout
-	if quick {
-		timeout = quickTimeout
 	}
 	err = h.write(ctx, w, timeout)
 	failpoint(st.Name, "after-send-"+string(w.Kind))

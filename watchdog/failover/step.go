@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 const (
@@ -101,15 +102,23 @@ func (s *stepper) result(ctx context.Context, st policy.StreamState, r policy.Re
 }
 
 func (s *stepper) send(ctx context.Context, st policy.StreamState, m policy.Move) (bool, error) {
-	quick := st.Attempt.Shared && m.Write.Member == st.Attempt.From
-	if quick && m.Resend && time.Since(s.sent) < resendPause {
-		wait(ctx, spinPause)
-		return true, nil
+	timeout := s.h.o.Timeout
+	if st.Attempt.Shared && m.Write.Kind == policy.WritePark {
+		if m.Resend && time.Since(s.sent) < resendPause {
+			wait(ctx, spinPause)
+			return true, nil
+		}
+		if timeout = quickTimeout; m.Resend {
+			timeout = offlineTimeout // it had no effect: the reply may say why
+		}
 	}
 	s.sent = time.Now()
-	refused, err := s.h.send(ctx, st, st.Attempt.Phase, m, quick)
+	refused, err := s.h.send(ctx, st, st.Attempt.Phase, m, timeout)
 	if err != nil || refused == nil {
 		return true, err
+	}
+	if errors.Is(refused, jsapi.ErrOffline) {
+		s.origin.offline()
 	}
 	if s.refusals++; s.refusals < maxRefusals {
 		wait(ctx, refusalPause)
