@@ -61,6 +61,8 @@ func start(t *testing.T, s setup) *world {
 	if o.Settings.Every == 0 {
 		o.Settings.Every, o.Settings.Timeout = 250*time.Millisecond, 200*time.Millisecond
 	}
+	// An election a little slower than the default: a busy machine must not shake the leader off.
+	o.Settings.Extra += "raft: {heartbeat: 1s, election: 1s, lease: 500ms}\n"
 	for _, st := range s.streams {
 		w.create(t, st, max(s.servers, 1))
 		o.Streams = append(o.Streams, st.guarded(lab))
