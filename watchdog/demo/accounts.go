@@ -26,7 +26,7 @@ func (s *scene) account(ctx context.Context, w *watcher, p *publishers) (Result,
 	if w.stream.Epoch > 0 && w.stream.Primary.Site != origin {
 		r.Outcome = FailedOver
 	}
-	r.setTimes(w.t, s.o.After)
+	r.setTimes(w.times(), s.o.After)
 	want, err := Expected(s.o.Fault, s.o.Topology, s.o.Mode)
 	if err != nil {
 		return r, err

@@ -103,6 +103,9 @@ func Run(ctx context.Context, o Options) (_ Result, err error) {
 	s := &scene{o: o, tell: t}
 	defer func() { err = errors.Join(err, s.close()) }()
 	r, err := play(ctx, s)
+	if ctx.Err() != nil {
+		return Result{}, fmt.Errorf("interrupted: %w", ctx.Err())
+	}
 	if err != nil {
 		t.logs(s)
 		return Result{}, err

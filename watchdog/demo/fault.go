@@ -126,7 +126,7 @@ func faultText(o Options) string {
 	}
 	switch o.Fault {
 	case Kill:
-		return fmt.Sprintf("site %s is killed with SIGKILL: %s and %s, at once", origin, servers, dog)
+		return fmt.Sprintf("site %s is killed with SIGKILL: %s and %s", origin, servers, dog)
 	case Shutdown:
 		return fmt.Sprintf("site %s is shut down cleanly: %s and %s", origin, servers, dog)
 	case Pause:

@@ -27,9 +27,9 @@ func (w *watcher) lookAtPublishers() {
 		w.stopped = true
 		why := "no answer in time"
 		if f.end == ackFail {
-			why = "nobody is there to take them (no responders)"
+			why = "nobody takes messages (no responders)"
 		}
-		w.tell.at(max0(w.lastAck, w.t.fault), "publishers", "stopped", "the last ack; from here on "+why+", and every message is retried")
+		w.tell.at(later(w.lastAck, w.t.fault), "publishers", "stopped", "the last ack; from here on "+why)
 	}
 }
 
@@ -52,7 +52,17 @@ func (w *watcher) ack(a attempt) {
 	w.lastAck = a.at
 }
 
-func max0(a, b time.Time) time.Time {
+// times are those that have come. Publishing that never went on has no gap: it has an end.
+func (w *watcher) times() times {
+	w.lookAtPublishers()
+	t := w.t
+	if w.stopped {
+		t.lastAck, t.firstAck = time.Time{}, time.Time{}
+	}
+	return t
+}
+
+func later(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
 	}
@@ -161,6 +171,7 @@ func (w *watcher) entry(e policy.Entry) string {
 		}
 		return "AGREED DOWN, the outage clock runs: " + e.Reason.Text
 	case "origin_suspect":
+		w.reason = e.Reason
 		return fmt.Sprintf("not agreed (%s), the outage clock stands: %s", e.Reason.Code, e.Reason.Text)
 	case "origin_recovered":
 		return "the origin is up again: " + e.Reason.Text
@@ -171,7 +182,10 @@ func (w *watcher) entry(e policy.Entry) string {
 		case policy.Healthy:
 			return "all is well: " + e.Reason.Text
 		}
-		return fmt.Sprintf("NO FAILOVER (%s): %s", e.Reason.Code, e.Reason.Text)
+		if e.Reason == w.reason {
+			return "" // said with the verdicts
+		}
+		return fmt.Sprintf("no failover now (%s): %s", e.Reason.Code, e.Reason.Text)
 	case "failover_started":
 		w.t.begun, w.phaseAt = e.At, e.At
 		return "DECIDED, and logged before anything is written: " + e.Reason.Text

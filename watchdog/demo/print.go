@@ -27,11 +27,11 @@ func (t *teller) building(o Options) {
 	}
 	switch o.Topology {
 	case natslab.Domains:
-		t.say("building", "Three sites, east, west and eu, with %s each: JetStream domains of their own, joined by leafnodes.", servers)
+		t.say("building", "Sites east, west and eu have %s each: JetStream domains of their own, joined by leafnodes.", servers)
 	case natslab.Supercluster:
-		t.say("building", "Three sites, east, west and eu, with %s each: one supercluster, one JetStream meta group.", servers)
+		t.say("building", "Sites east, west and eu have %s each: one supercluster with one JetStream meta group.", servers)
 	case natslab.TwoCluster:
-		t.say("building", "Two sites, east and west, with %s each: one supercluster, one JetStream meta group.", servers)
+		t.say("building", "Sites east and west have %s each: one supercluster with one JetStream meta group.", servers)
 	}
 	mirrors := "EVENTS_W in west and EVENTS_EU in eu mirror it"
 	if o.Topology == natslab.TwoCluster {
@@ -42,8 +42,8 @@ func (t *teller) building(o Options) {
 }
 
 func (t *teller) ready(leader string) {
-	t.say("ready", "%d publishers outside of %s send to %s and retry every message until it is acked. %s leads the watchdogs. "+
-		"All is healthy.", publisherCount, origin, subjects, leader)
+	t.say("ready", "Four publishers outside of %s send to %s, and retry a message until it is acked. All is healthy; %s leads.",
+		origin, subjects, leader)
 }
 
 // result prints what it all came to.
@@ -90,15 +90,14 @@ func (t *teller) accounts(r Result) string {
 
 // verdict is the last line.
 func (t *teller) verdict(r Result) string {
-	happened := r.Outcome + "/" + r.Reason
-	if !r.OK {
-		return t.bad("NOT OK") + fmt.Sprintf(": expected %s, got %s with %d promotions and %d lost; the watchdogs' logs are above, --keep keeps them whole",
-			r.Expected, happened, r.Promotions, r.Lost)
+	switch {
+	case !r.OK:
+		return fmt.Sprintf("Expected %s; got %s/%s, %d promoted, %d lost.\n", r.Expected, r.Outcome, r.Reason, r.Promotions, r.Lost) +
+			t.bad("NOT OK") + ": see the ends of the watchdogs' logs above; with --keep all files stay"
+	case r.Outcome == FailedOver:
+		return t.good("ok") + ": one mirror promoted, every acked message accounted for. Next: --fault partition, or README.md"
 	}
-	if r.Outcome == FailedOver {
-		return t.good("ok") + ": one mirror was promoted, and every acked message is accounted for. Next: `understudy demo --help`, README.md"
-	}
-	return t.good("ok") + fmt.Sprintf(": no failover, as it should be (%s). Next: `understudy demo --help`, README.md", r.Reason)
+	return t.good("ok") + fmt.Sprintf(": no failover, as it should be (%s). Next: --help, or README.md", r.Reason)
 }
 
 func ms(n int64) string {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	publisherCount = 4
+	publisherCount = 4 // print.go says four
 	publishPace    = 15 * time.Millisecond // of each: about 65 messages a second
 	publishTimeout = 500 * time.Millisecond
 	retryPause     = 50 * time.Millisecond

@@ -26,9 +26,6 @@ var mirrorOf = map[string]string{"west": "EVENTS_W", "eu": "EVENTS_EU"}
 
 const witness = "witness"
 
-// every is the probes' interval: short, since this is a show.
-const every = 500 * time.Millisecond
-
 // scene is the lab, the watchdogs and the streams.
 type scene struct {
 	o     Options
@@ -82,7 +79,7 @@ func (s *scene) build(ctx context.Context) error {
 	s.group, err = grouplab.Start(ctx, grouplab.Options{
 		Lab: s.lab, Sites: s.dogSites(),
 		Streams:  []grouplab.Stream{{Name: streamName, Origin: origin, Mirrors: mirrors}},
-		Settings: grouplab.Settings{Mode: string(s.o.Mode), After: s.o.After, Every: every},
+		Settings: grouplab.Settings{Mode: string(s.o.Mode), After: s.o.After},
 	})
 	return err
 }

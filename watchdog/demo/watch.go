@@ -43,6 +43,7 @@ type watcher struct {
 
 	seen    uint64    // Seq of the newest history entry that was told
 	phaseAt time.Time // the end of the phase before
+	reason  policy.Reason
 }
 
 func newWatcher(s *scene, p *publishers) *watcher {
