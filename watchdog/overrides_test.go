@@ -111,19 +111,22 @@ func (w *world) awaitHeld(t *testing.T, held bool) {
 
 func (o overrides) hold(t *testing.T) {
 	d := o.w.follower(t)
-	o.w.signal(t, d, syscall.SIGUSR2)
+	o.w.toggle(t, d)
 	o.w.awaitHeld(t, true)
 	o.w.awaitState(t, soon, "ORDERS", api.StateHeld, policy.Held)
 	if st, err := o.w.g.Status(o.w.ctx); err != nil || st.HeldBy != "SIGUSR2 at "+d.Name {
 		t.Errorf("held by %q, %v", st.HeldBy, err)
 	}
-	settle()
-	o.w.signal(t, o.w.leader(t), syscall.SIGUSR2)
+	o.w.toggle(t, o.w.leader(t))
 	o.w.awaitHeld(t, false)
 }
 
-// settle lets the time pass in which a second signal counts as the same one, doubled.
-func settle() { time.Sleep(1200 * time.Millisecond) }
+// toggle holds or resumes the group, once the time has passed in which a signal counts as the one before, doubled.
+func (w *world) toggle(t *testing.T, d *grouplab.Dog) {
+	t.Helper()
+	time.Sleep(1200 * time.Millisecond)
+	w.signal(t, d, syscall.SIGUSR2)
+}
 
 // doubled signals the same wish twice: to two watchdogs, and twice to one, at once and half a second later.
 func (o overrides) doubled(t *testing.T) {
@@ -138,8 +141,7 @@ func (o overrides) doubled(t *testing.T) {
 		{"half a second later", [2]*grouplab.Dog{follower, leader}, 500 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			settle()
-			o.w.signal(t, c.to[0], syscall.SIGUSR2)
+			o.w.toggle(t, c.to[0])
 			time.Sleep(c.pause) // of a person, not to wait for anything
 			o.w.signal(t, c.to[1], syscall.SIGUSR2)
 			o.w.awaitHeld(t, true)
@@ -150,15 +152,14 @@ func (o overrides) doubled(t *testing.T) {
 				}
 				return err
 			})
-			o.w.signal(t, c.to[0], syscall.SIGUSR2)
+			o.w.toggle(t, c.to[0])
 			o.w.awaitHeld(t, false)
 		})
 	}
 }
 
 func (o overrides) survives(t *testing.T) {
-	settle()
-	o.w.signal(t, o.w.follower(t), syscall.SIGUSR2)
+	o.w.toggle(t, o.w.follower(t))
 	o.w.awaitHeld(t, true)
 	for _, d := range o.w.g.Dogs {
 		o.w.signal(t, d, syscall.SIGTERM)
@@ -170,8 +171,7 @@ func (o overrides) survives(t *testing.T) {
 		o.w.restart(t, d)
 	}
 	o.w.awaitHeld(t, true)
-	settle()
-	o.w.signal(t, o.w.leader(t), syscall.SIGUSR2)
+	o.w.toggle(t, o.w.leader(t))
 	o.w.awaitHeld(t, false)
 	o.w.awaitState(t, soon, "ORDERS", api.StateHealthy, policy.Healthy)
 }
@@ -299,8 +299,7 @@ func (o overrides) holdBeforePromote(t *testing.T) {
 	w.terminate(t, old, syscall.SIGTERM)
 	w.awaitStatus(t, soon, "ORDERS", waiting)
 	w.restart(t, old)
-	settle()
-	w.signal(t, w.follower(t), syscall.SIGUSR2)
+	w.toggle(t, w.leader(t)) // the other one may still be catching up
 	w.awaitHeld(t, true)
 	if err := w.ask("west", "STREAM.DELETE.BLOCK", noBody{}, nil); err != nil {
 		t.Fatal(err)
@@ -309,7 +308,7 @@ func (o overrides) holdBeforePromote(t *testing.T) {
 	w.awaitStatus(t, soon, "ORDERS", func(st api.StreamStatus) bool {
 		return st.Phase == policy.PhaseFence && st.Reason.Code == policy.Held
 	})
-	w.signal(t, w.leader(t), syscall.SIGUSR2)
+	w.toggle(t, w.leader(t))
 	st := w.awaitState(t, soon, "ORDERS", api.StateFailedOver, "")
 	if st.Epoch != 1 {
 		t.Errorf("epoch %d, want 1", st.Epoch)
@@ -333,7 +332,7 @@ func (o overrides) keepsPrimary(t *testing.T) {
 func (o overrides) heldReturn(t *testing.T) {
 	w := o.w
 	events := w.subscribe(t, "eu")
-	w.signal(t, w.follower(t), syscall.SIGUSR2)
+	w.toggle(t, w.follower(t))
 	w.awaitHeld(t, true)
 	w.restoreEast(t)
 	e := events.await(t, "origin_returned", "ORDERS")
@@ -341,7 +340,7 @@ func (o overrides) heldReturn(t *testing.T) {
 		t.Errorf("origin_returned with %s, want dual_capture", e.Reason)
 	}
 	w.throughout(t, awhile, func() error { return w.bound("east", "ORDERS", "ORDERS") })
-	w.signal(t, w.leader(t), syscall.SIGUSR2)
+	w.toggle(t, w.leader(t))
 	w.awaitHeld(t, false)
 	w.await(t, soon, func() error { return w.parked("east", "ORDERS") })
 	w.awaitState(t, soon, "ORDERS", api.StateReturned, policy.Healthy)

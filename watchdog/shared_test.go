@@ -143,6 +143,10 @@ func (w *world) idle(t *testing.T) {
 	} {
 		w.awaitMetric(t, name, want)
 	}
+	samples, err := w.metrics(w.leader(t))
+	if list := lacking(samples, "decisions_total", "would_have_failed_over_total", "probe_seconds_count", "dual_capture_seconds", "held", "build_info"); err != nil || len(list) > 0 {
+		t.Errorf("the leader has no metrics %v: %v", list, err)
+	}
 	if v := w.metric(t, w.leader(t), `understudy_mirror_last_contact_seconds{site="west",stream="ORDERS"}`); v < 0 || v > 5 {
 		t.Errorf("the mirror heard from its origin %v s ago", v)
 	}

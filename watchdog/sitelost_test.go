@@ -191,6 +191,17 @@ func (s *siteLost) told(t *testing.T) {
 	}
 	s.events.await(t, "origin_recovered", "LATER")
 	s.events.unique(t)
+	total := 0.0 // each counted by the watchdog that led
+	for _, d := range s.w.g.Dogs {
+		samples, err := s.w.metrics(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += samples[`understudy_failovers_total{kind="failover",result="completed",stream="AUTO"}`]
+	}
+	if total != 1 {
+		t.Errorf("failovers_total is %v in all, want 1", total)
+	}
 }
 
 // lateWrites sends, as a deposed leader would, writes that the log knows to be old.

@@ -165,14 +165,11 @@ func (w *world) awaitMetric(t *testing.T, name string, want float64) {
 	})
 }
 
-// families lists the names of the product's metrics.
-func families(samples map[string]float64) []string {
-	var names []string
+// lacking lists those of the names that no sample bears.
+func lacking(samples map[string]float64, names ...string) []string {
 	for s := range samples {
-		name, _, _ := strings.Cut(s, "{")
-		if strings.HasPrefix(name, "understudy_") && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
+		family, _, _ := strings.Cut(strings.TrimPrefix(s, "understudy_"), "{")
+		names = slices.DeleteFunc(names, func(name string) bool { return name == family })
 	}
 	return names
 }
