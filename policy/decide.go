@@ -85,7 +85,8 @@ func Decide(rules Rules, hash, node string, s State, name string) Action {
 
 func decideRunning(q *question) Action {
 	a := q.st.Attempt
-	if held, reason := holding(q.state, q.st); held && a.Phase.Row().HoldStops {
+	unsent := a.Phase == PhasePromote && !a.PromoteOpened
+	if held, reason := holding(q.state, q.st); held && (a.Phase.Row().HoldStops || unsent) {
 		return Action{Kind: ActWait, Reason: reason}
 	}
 	reason := reasonf(InProgress, "failover %d to %s is at %s", a.Epoch, a.Target, a.Phase)

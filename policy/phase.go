@@ -34,7 +34,7 @@ type PhaseRow struct {
 var phaseTable = []PhaseRow{
 	{Phase: PhaseConfirm, Next: PhaseFence, Abortable: true, HoldStops: true},
 	{Phase: PhaseFence, Next: PhasePromote, Abortable: true, HoldStops: true},
-	{Phase: PhasePromote, Next: PhaseConsumers},
+	{Phase: PhasePromote, Next: PhaseConsumers, Abortable: true}, // until a promote is logged, see Apply
 	{Phase: PhaseConsumers, Next: PhaseBind, Planned: true},
 	{Phase: PhaseBind, Next: PhaseVerify},
 	{Phase: PhaseVerify, Next: PhaseDone},

@@ -1,0 +1,298 @@
+package simulator
+
+import (
+	"slices"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+)
+
+// doRound is one round of the leader: look, log what is worth it, decide, and set workers to it, as a term does.
+func (s *Sim) doRound() {
+	const second = time.Second
+	s.world.clock += second
+	s.world.publish()
+	if s.leader == "" {
+		s.elect()
+		return
+	}
+	s.round++
+	sr := s.rules.Streams[name]
+	r := policy.Merge(s.rules, s.state.Stream(sr), sr, s.term, s.round, s.reports())
+	if !s.fresh {
+		r.Elapsed = second
+		s.sinceUp += second
+		r.SinceUp = s.sinceUp
+	}
+	s.fresh = false
+	if r.Agreement == policy.AgreedUp {
+		s.sinceUp = 0
+	}
+	if policy.Worth(s.state, sr, r) {
+		_ = s.propose(policy.Command{Round: &policy.RoundCommand{Term: s.term, Number: s.round,
+			Streams: map[string]policy.StreamRound{name: r}, Rules: map[string]policy.StreamRules{name: sr},
+			Intervals: map[string]time.Duration{name: sr.Interval}}})
+	}
+	s.act(sr)
+}
+
+func (s *Sim) act(sr policy.StreamRules) {
+	a := policy.Decide(s.rules, s.hash, s.leader, s.state, name)
+	st := s.st()
+	if a.Reason.Code == "" {
+		s.fail("a decision has no reason: %+v", a)
+	}
+	if st.Reason.Code != a.Reason.Code {
+		s.log("decides %s: %s", a.Kind, a.Reason.Text)
+		_ = s.propose(policy.Command{Decision: &policy.DecisionCommand{Stream: name, Reason: a.Reason}})
+	}
+	switch a.Kind {
+	case policy.ActBegin:
+		b := &policy.BeginCommand{Stream: name, Term: st.Clock.Term, Round: st.Clock.Round, Attempt: *a.Attempt}
+		if s.propose(policy.Command{Begin: b}) == nil {
+			s.log("begins epoch %d: %s to %s", a.Attempt.Epoch, a.Attempt.From, a.Attempt.Target)
+			s.hire(nil)
+		}
+	case policy.ActStep:
+		s.hire(nil)
+	}
+	if s.o.Break == NoRepair {
+		return
+	}
+	for _, id := range policy.Debts(s.state, sr) {
+		s.hire(&id)
+	}
+}
+
+// reports are the three watchdogs' reports of this round. One may be late, or blind.
+func (s *Sim) reports() []policy.Report {
+	var list []policy.Report
+	for _, site := range sites {
+		node := "wd-" + site
+		if !s.world.reaches(site) || !s.calm && s.rnd.IntN(12) == 0 {
+			continue // dead, cut off, or too slow
+		}
+		members := map[string]policy.MemberReport{}
+		for _, id := range s.state.Watched(s.rules.Streams[name]) {
+			members[id.String()] = s.memberReport(node, id)
+		}
+		list = append(list, policy.Report{Node: node, Site: site, ConfigHash: s.hash, Term: s.term, Round: s.round,
+			Streams: map[string]policy.StreamReport{name: {Members: members}}})
+	}
+	return list
+}
+
+func (s *Sim) memberReport(node string, id policy.MemberID) policy.MemberReport {
+	paths := []string{id.Site}
+	if s.world.shared {
+		for _, site := range sites {
+			if site != id.Site && s.world.reaches(site) {
+				paths = append(paths, site)
+			}
+		}
+	}
+	m := policy.MemberReport{}
+	for _, via := range paths {
+		e, snap := s.world.look(via, id)
+		if !s.calm && s.rnd.IntN(40) == 0 {
+			e, snap = policy.Timeout, nil // a lost packet
+		}
+		if snap != nil {
+			s.memory[node][id.String()] = snap
+		}
+		m.Looks = append(m.Looks, policy.Look{Via: via, Evidence: e})
+	}
+	if last := s.memory[node][id.String()]; last != nil {
+		copied := *last
+		m.Last = &copied
+	}
+	return m
+}
+
+// stage is where a worker stands between two events: anything may happen in between.
+type stage int
+
+const (
+	reading stage = iota
+	acting
+	sending
+	closing
+)
+
+// worker carries one attempt, or one member's repair, on; it belongs to the term that hired it.
+type worker struct {
+	term   uint64
+	repair *policy.MemberID // nil: the attempt
+	stage  stage
+	move   policy.Move
+	how    policy.CloseHow
+}
+
+func (s *Sim) hire(repair *policy.MemberID) {
+	same := func(w *worker) bool {
+		return w.term == s.term && (w.repair == nil) == (repair == nil) && (repair == nil || *w.repair == *repair)
+	}
+	if !slices.ContainsFunc(s.workers, same) {
+		s.workers = append(s.workers, &worker{term: s.term, repair: repair})
+	}
+}
+
+// workSome lets one worker do its next bit.
+func (s *Sim) workSome() {
+	if len(s.workers) == 0 {
+		return
+	}
+	i := s.rnd.IntN(len(s.workers))
+	if !s.work(s.workers[i]) {
+		s.workers = slices.Delete(s.workers, i, i+1)
+	}
+}
+
+// work returns false when the worker is through.
+func (s *Sim) work(w *worker) bool {
+	leads := w.term == s.term && s.leader != ""
+	switch w.stage {
+	case reading:
+		return s.read(w)
+	case acting:
+		return leads && s.actOn(w)
+	case sending:
+		return s.send(w, leads)
+	}
+	if !leads {
+		return false
+	}
+	m := w.move.Write
+	_ = s.propose(policy.Command{Close: &policy.CloseCommand{Stream: name, Member: m.Member, Write: m.ID, How: w.how}})
+	w.stage = reading
+	return true
+}
+
+// read takes the views and asks the policy for the next move.
+func (s *Sim) read(w *worker) bool {
+	st, node := s.st(), s.leader
+	if w.repair != nil {
+		e, snap := s.world.look(w.repair.Site, *w.repair)
+		w.move = policy.Repair(st, node, *w.repair, policy.View{Evidence: e, Snapshot: snap})
+	} else {
+		if policy.Decide(s.rules, s.hash, node, s.state, name).Kind != policy.ActStep {
+			return false
+		}
+		w.move = policy.Ensure(st, node, s.views(st))
+	}
+	w.stage = acting
+	return w.move.Kind != policy.MoveNone
+}
+
+func (s *Sim) views(st policy.StreamState) policy.Views {
+	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true}
+	e, snap := s.world.look(a.From.Site, a.From)
+	if snap == nil && a.Shared {
+		e, snap = s.world.look(a.Target.Site, a.From)
+	}
+	v.Members[a.From.String()] = policy.View{Evidence: e, Snapshot: snap}
+	e, snap = s.world.look(a.Target.Site, a.Target)
+	v.Members[a.Target.String()] = policy.View{Evidence: e, Snapshot: snap}
+	v.Owners, v.OwnersEvidence = s.world.owners(a.Target.Site)
+	return v
+}
+
+// actOn commits the move.
+func (s *Sim) actOn(w *worker) bool {
+	w.stage = reading
+	switch w.move.Kind {
+	case policy.MoveClose:
+		_ = s.propose(policy.Command{Close: &w.move.Close})
+		return true
+	case policy.MoveResult:
+		return s.result(w.move.Result)
+	}
+	if !w.move.Resend {
+		phase := policy.Phase("")
+		st := s.st()
+		if w.repair == nil && st.Attempt != nil {
+			phase = st.Attempt.Phase
+		}
+		open := &policy.OpenCommand{Stream: name, Epoch: w.move.Write.ID.Epoch(), Phase: phase, Write: w.move.Write}
+		if s.propose(policy.Command{Open: open}) != nil && s.o.Break != WriteUnlogged {
+			return s.rnd.IntN(2) == 0
+		}
+	}
+	w.stage = sending
+	return true
+}
+
+func (s *Sim) result(r policy.ResultCommand) bool {
+	if r.Outcome == policy.OutcomeWaiting {
+		if st := s.st(); st.Attempt != nil && st.Attempt.Waiting != r.Reason {
+			_ = s.propose(policy.Command{Result: &r})
+		}
+		if s.o.Break == AbortAfterPromote && r.Reason.Code == policy.TargetUnreachable {
+			s.breakAbort()
+		}
+		return false
+	}
+	s.log("%s is %s: %s", r.Phase, r.Outcome, r.Reason.Text)
+	_ = s.propose(policy.Command{Result: &r})
+	return true
+}
+
+// breakAbort forgets an attempt whose target cannot be reached, promote or not: what the policy must never do.
+func (s *Sim) breakAbort() {
+	st := s.st()
+	if st.Attempt == nil {
+		return
+	}
+	s.log("MUTATION: epoch %d is forgotten", st.Attempt.Epoch)
+	st.Attempt = nil
+	s.state.Streams = map[string]policy.StreamState{name: st}
+}
+
+// send puts the write on the wire. A deposed leader's may have been past its check already.
+func (s *Sim) send(w *worker, leads bool) bool {
+	m := w.move.Write
+	w.stage = reading
+	if !leads {
+		if s.rnd.IntN(2) == 0 {
+			s.log("deposed, sends %s late", m.ID)
+			s.seen.sent(s, m)
+			s.flying = append(s.flying, m)
+		}
+		return false
+	}
+	s.seen.sent(s, m)
+	weather := s.rnd.IntN(10)
+	if s.calm {
+		weather = 9
+	}
+	switch {
+	case weather < 2: // delayed beyond the timeout
+		s.flying = append(s.flying, m)
+		return true
+	case weather == 2: // lost
+		return true
+	case weather == 3: // twice
+		s.flying = append(s.flying, m)
+	case weather == 4: // the reply is lost
+		s.deliver(m)
+		return true
+	}
+	switch s.deliver(m) {
+	case replied:
+		w.how, w.stage = policy.ClosedReplied, closing
+	case refused:
+		w.how, w.stage = policy.ClosedRefused, closing
+	}
+	return true
+}
+
+func (s *Sim) deliver(w policy.Write) outcome {
+	before := shapeOf(s.world.streams[w.Member.String()].meta)
+	o := s.world.deliver(w)
+	after := shapeOf(s.world.streams[w.Member.String()].meta)
+	if !before.Equal(after) {
+		s.log("write %s: %s was %s, is %s", w.ID, w.Member, before, after)
+		s.seen.changed(s, w, before, after)
+	}
+	return o
+}

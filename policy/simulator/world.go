@@ -1,0 +1,206 @@
+package simulator
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+)
+
+// stream is one stream of the model. In a shared meta group a config is committed by the meta group, and a returning
+// server serves its own older one until it has caught up; elsewhere the two are the same.
+type stream struct {
+	id      policy.MemberID
+	meta    json.RawMessage // nil: deleted
+	local   json.RawMessage // what its server goes by while it is up
+	created time.Time
+	lastSeq uint64
+}
+
+// world is the model of NATS.
+type world struct {
+	shared  bool
+	streams map[string]*stream
+	up      map[string]bool // by site
+	offline map[string]bool // the meta group knows that the site's servers are gone
+	cut     map[string]bool // alive, but nobody outside reaches it
+	clock   time.Duration
+}
+
+const subject = "events.>"
+
+var (
+	origin = policy.MemberID{Site: "east", Stream: "EVENTS"}
+	west   = policy.MemberID{Site: "west", Stream: "EVENTS_W"}
+	eu     = policy.MemberID{Site: "eu", Stream: "EVENTS_EU"}
+	sites  = []string{"east", "west", "eu"}
+	all    = []policy.MemberID{origin, west, eu}
+)
+
+func newWorld(shared bool) *world {
+	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}}
+	for _, s := range sites {
+		w.up[s] = true
+	}
+	for i, id := range all {
+		cfg := map[string]any{"name": id.Stream, "retention": "limits", "storage": "file", "num_replicas": 1, "max_age": 0}
+		if id == origin {
+			cfg["subjects"], cfg["max_age"] = []string{subject}, 3600_000_000_000
+		} else {
+			src := map[string]any{"name": origin.Stream}
+			if !shared {
+				src["external"] = map[string]any{"api": "$JS.east.API", "deliver": ""}
+			}
+			cfg["mirror"] = src
+		}
+		raw, err := json.Marshal(cfg)
+		if err != nil {
+			panic(err) // plain types
+		}
+		w.streams[id.String()] = &stream{id: id, meta: raw, local: raw, created: time.Unix(int64(1000+i), 0).UTC(), lastSeq: 10}
+	}
+	return w
+}
+
+// reaches reports whether a site answers those outside of it.
+func (w *world) reaches(site string) bool { return w.up[site] && !w.cut[site] }
+
+// outcome is what the sender of a write learns.
+type outcome int
+
+const (
+	replied outcome = iota
+	refused
+	silent // no answer: unknown
+)
+
+// deliver carries a write out as a server would, whoever sent it and whenever.
+func (w *world) deliver(wr policy.Write) outcome {
+	s := w.streams[wr.Member.String()]
+	alive := w.reaches(wr.Member.Site)
+	switch {
+	case !alive && !w.shared, !w.reaches(wr.Via):
+		return silent
+	case s.meta == nil:
+		return refused
+	case !alive && w.offline[wr.Member.Site] && wr.Kind != policy.WriteDelete:
+		return refused // 10118
+	}
+	if wr.Kind == policy.WriteDelete {
+		s.meta, s.local = nil, nil
+		return replied
+	}
+	if !w.legal(s, wr.Config) {
+		return refused
+	}
+	s.meta = wr.Config
+	if !alive {
+		return silent // committed, but nobody is there to reply
+	}
+	s.local = wr.Config
+	return replied
+}
+
+// legal has the server's checks that matter: a stream never becomes a mirror, and subjects of one meta group do not
+// overlap.
+func (w *world) legal(s *stream, next json.RawMessage) bool {
+	is, want := shapeOf(s.meta), shapeOf(next)
+	if want.Kind == policy.ShapeMirror {
+		return is.Equal(want)
+	}
+	for _, o := range w.streams {
+		if o == s || o.meta == nil || !w.shared && o.id.Site != s.id.Site {
+			continue
+		}
+		for _, sub := range shapeOf(o.meta).Subjects {
+			if slices.Contains(want.Subjects, sub) {
+				return false // 10065
+			}
+		}
+	}
+	return true
+}
+
+func shapeOf(raw json.RawMessage) policy.Shape {
+	s, err := policy.ShapeOf(raw)
+	if err != nil {
+		return policy.Shape{}
+	}
+	return s
+}
+
+// publish lets every server that is up take a message for the subjects that it goes by, and mirrors follow.
+func (w *world) publish() {
+	for _, s := range w.streams {
+		if s.local != nil && w.up[s.id.Site] && shapeOf(s.local).Kind == policy.ShapeBound {
+			s.lastSeq++
+		}
+	}
+	o := w.streams[origin.String()]
+	for _, s := range w.streams {
+		if s.local != nil && shapeOf(s.local).Kind == policy.ShapeMirror && w.up[s.id.Site] && w.reaches(origin.Site) && o.local != nil {
+			s.lastSeq = max(s.lastSeq, o.lastSeq)
+		}
+	}
+}
+
+// catchUp ends a returned server's stale time.
+func (w *world) catchUp(site string) {
+	for _, s := range w.streams {
+		if s.id.Site == site {
+			s.local = s.meta
+		}
+	}
+}
+
+// look is STREAM.INFO of a member, asked through a site by somebody outside of both.
+func (w *world) look(via string, id policy.MemberID) (policy.Evidence, *policy.Snapshot) {
+	s := w.streams[id.String()]
+	switch {
+	case !w.reaches(via):
+		return policy.Disconnected, nil
+	case via != id.Site && !w.shared:
+		return policy.NotFound, nil
+	case w.reaches(id.Site) && s.local != nil:
+		return w.answer(s)
+	case s.meta == nil:
+		return policy.NotFound, nil
+	case w.offline[id.Site]:
+		return policy.Offline, nil
+	}
+	return policy.Timeout, nil
+}
+
+func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
+	snap := &policy.Snapshot{Created: s.created, FirstSeq: 1, LastSeq: s.lastSeq, Messages: s.lastSeq, Leader: s.id.Site,
+		Replicas: 1, Current: 1, APILevel: 5, Config: s.local, ConfigSum: policy.Sum(s.local)}
+	shape := shapeOf(s.local)
+	if shape.Kind == policy.ShapeMirror {
+		active := 10 * time.Second
+		if o := w.streams[origin.String()]; w.reaches(origin.Site) && o.local != nil {
+			active = 200 * time.Millisecond
+		}
+		snap.Mirror = &policy.MirrorView{Name: shape.Upstream, Active: active}
+	}
+	if shape.Kind == policy.ShapeParked {
+		return policy.AnsweredParked, snap
+	}
+	return policy.Answered, snap
+}
+
+// owners is STREAM.NAMES by subject at a site.
+func (w *world) owners(via string) ([]string, policy.Evidence) {
+	if !w.reaches(via) {
+		return nil, policy.Disconnected
+	}
+	names := []string{}
+	for _, s := range w.streams {
+		if s.meta != nil && (w.shared || s.id.Site == via) && slices.Contains(shapeOf(s.meta).Subjects, subject) {
+			names = append(names, s.id.Stream)
+		}
+	}
+	slices.SortFunc(names, strings.Compare)
+	return names, policy.Answered
+}
