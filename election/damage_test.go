@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,8 +204,8 @@ func TestSnapshotIsInstalled(t *testing.T) {
 			late := others(g, g.leader())[0]
 			late.kill()
 			var l *member
-			big := strings.Repeat("x", 1<<16)
-			for i := range 20 {
+			big := strings.Repeat("x", 1<<15)
+			for i := range 12 {
 				l = g.propose(fmt.Sprint(i, big))
 			}
 			waitSnapshot(t, l)
@@ -391,5 +392,47 @@ func TestTermWaitsForTheDisk(t *testing.T) {
 		if term, err := s.GetUint64(keyCurrentTerm); term != 7 || err != nil {
 			t.Errorf("term = %d, %v", term, err)
 		}
+	})
+}
+
+// rotten is a disk that gives back something else than was written.
+type rotten struct {
+	records
+	on atomic.Bool
+}
+
+func (d *rotten) GetLog(index uint64, e *raft.Log) error {
+	err := d.records.GetLog(index, e)
+	if d.on.Load() && len(e.Data) > 0 {
+		e.Data[len(e.Data)-1] ^= 1
+	}
+	return err
+}
+
+// A follower that reads a damaged entry to apply it stops with an explanation; raft alone would end the process.
+func TestDamageWhileApplyingStopsTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := newMemGroup(t, 3)
+		disks := map[*member]*rotten{}
+		for _, m := range g.members {
+			before := m.handle
+			m.handle = func(n *Node) {
+				before(n)
+				disks[m] = &rotten{records: n.store.bolt}
+				n.store.bolt = disks[m]
+			}
+		}
+		g.start()
+		m := others(g, g.leader())[0]
+		disks[m].on.Store(true)
+		g.propose("a")
+		if err := <-m.err; !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), m.opts.DataDir) {
+			t.Errorf("Run: %v", err)
+		}
+		if got := m.fsm.all(); len(got) != 0 {
+			t.Errorf("applied: %q", got)
+		}
+		m.node, m.err = nil, nil
+		g.propose("b")
 	})
 }

@@ -37,7 +37,8 @@ type port struct {
 	// dialAddr opens a connection to an address; tests replace it.
 	dialAddr func(ctx context.Context, addr string) (net.Conn, error)
 
-	raft chan net.Conn // accepted connections for raft
+	raft     chan net.Conn // accepted connections for raft
+	raftDone chan struct{} // closed when raft takes no more
 
 	mu     sync.Mutex
 	conns  map[*trackedConn]struct{}
@@ -52,7 +53,7 @@ func newPort(o Options, ln net.Listener, sec *secure) *port {
 		dialAddr: func(ctx context.Context, addr string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
 		},
-		raft: make(chan net.Conn), conns: make(map[*trackedConn]struct{}), open: make(map[string]int),
+		raft: make(chan net.Conn), raftDone: make(chan struct{}), conns: make(map[*trackedConn]struct{}), open: make(map[string]int),
 	}
 	for _, q := range o.Peers {
 		p.peers[q.ID] = q.Addr
@@ -115,6 +116,8 @@ func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer
 	}
 	select {
 	case p.raft <- tracked: // raft closes it
+	case <-p.raftDone:
+		tracked.Close()
 	case <-ctx.Done():
 		tracked.Close()
 	}

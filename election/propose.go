@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// MaxCommand is the largest command that Propose takes, in bytes.
-	MaxCommand = 16 << 20
+	// MaxCommand is the largest command that Propose takes, in bytes. One that takes longer than the lease to send
+	// would cost the leader its leadership, because it shares the link with the heartbeats.
+	MaxCommand = 1 << 20
 	// maxAppendEntries bounds what one message between two rafts carries, together with MaxCommand.
 	maxAppendEntries = 16
 

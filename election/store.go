@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +68,7 @@ type store struct {
 	fatal func(error)
 	stop  chan struct{} // closed when the node stops
 
-	// running is set once raft's goroutines call: from then on damage ends the calling goroutine, as raft would panic.
+	// running is set once raft's goroutines call: from then on damage stops the node.
 	running atomic.Bool
 	// failing is the last write's error, until a write succeeds.
 	failing atomic.Pointer[error]
@@ -251,12 +252,28 @@ func (s *store) wrote(err error) error {
 	return s.check(err)
 }
 
-// check passes err on, but stops the node when it means damage while raft runs.
+// check passes err on, and stops the node when it means damage while raft runs.
 func (s *store) check(err error) error {
 	if err == nil || !errors.Is(err, ErrDamaged) || !s.running.Load() {
 		return err
 	}
 	s.fatal(damaged(s.path, err))
-	runtime.Goexit() // raft panics when its log cannot be read; the node is being stopped with an explanation instead
+	if calledBy("processLogs") {
+		runtime.Goexit() // raft would panic on the error; everywhere else it can bear one
+	}
 	return err
+}
+
+// calledBy reports whether one of raft's methods is among the callers.
+func calledBy(method string) bool {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if strings.HasSuffix(f.Function, "raft.(*Raft)."+method) {
+			return true
+		}
+	}
+	return false
 }

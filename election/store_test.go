@@ -112,7 +112,7 @@ func flips() int {
 	if n, err := strconv.Atoi(os.Getenv("ELECTION_FLIPS")); err == nil {
 		return n
 	}
-	return 150
+	return 100
 }
 
 // Whatever bolt does to its file, a healthy one is never refused.
@@ -126,7 +126,7 @@ func TestHealthyPagesPass(t *testing.T) {
 	defer s.close()
 	rnd := rand.New(rand.NewSource(time.Now().UnixNano()))
 	low, high := uint64(1), uint64(0)
-	for i := range 600 {
+	for i := range 300 {
 		switch op := rnd.Intn(10); {
 		case op < 6:
 			var batch []*raft.Log

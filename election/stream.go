@@ -15,14 +15,14 @@ import (
 type stream struct {
 	port *port
 	once sync.Once
-	done chan struct{}
+	done chan struct{} // the port's raftDone
 
 	mu     sync.Mutex
 	dialed map[*dialedConn]struct{} // nil after abort
 }
 
 func newStream(p *port) *stream {
-	return &stream{port: p, done: make(chan struct{}), dialed: make(map[*dialedConn]struct{})}
+	return &stream{port: p, done: p.raftDone, dialed: make(map[*dialedConn]struct{})}
 }
 
 // Accept implements net.Listener.
