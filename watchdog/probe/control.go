@@ -50,6 +50,46 @@ func (o *Observer) serve(ctx context.Context, c *control, over <-chan struct{}) 
 	o.answered(c.err)
 }
 
+// listen asks a site for a sign of life, and again while the pass lasts: one that is silent shows only by then whether
+// it is alone in that.
+func (o *Observer) listen(ctx context.Context, s *site, again time.Duration, over <-chan struct{}) {
+	t := time.NewTicker(max(again, time.Millisecond))
+	defer t.Stop()
+	for {
+		o.answered(s.conn.Ping(ctx))
+		select {
+		case <-t.C:
+		case <-over:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// askForSigns makes sure, while there is time, that somebody was heard of since the looks that found a member down. It
+// returns at the first sign; what it started is in started.
+func (o *Observer) askForSigns(ctx context.Context, p *pass, started *sync.WaitGroup) {
+	o.mu.Lock()
+	doubt := p.doubt
+	o.mu.Unlock()
+	if doubt.IsZero() || o.heardSince(doubt) {
+		return
+	}
+	asked := make(chan struct{}, len(p.plan.sites))
+	for _, s := range p.plan.sites {
+		started.Go(func() {
+			o.answered(s.conn.Ping(ctx))
+			asked <- struct{}{}
+		})
+	}
+	for range p.plan.sites {
+		if <-asked; o.heardSince(doubt) {
+			return
+		}
+	}
+}
+
 // answered notes that somebody lives out there, if that is what an error shows: a refusal and "no responders" do, and
 // so does nil.
 func (o *Observer) answered(err error) {

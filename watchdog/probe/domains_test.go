@@ -132,16 +132,27 @@ func TestIsolatedObserver(t *testing.T) {
 		t.Run(how.String(), func(t *testing.T) {
 			r := start(t, natslab.Domains, 1, 1)
 			r.must(r.lab.Cut(office, how))
-			for range 5 {
-				rep := r.look()
+			down := func(rep policy.Report) (looks, isolated int) {
 				for _, id := range []policy.MemberID{origin, west, eu} {
 					for _, l := range member(rep, id).Looks {
-						if l.Evidence != policy.Isolated {
-							t.Errorf("%s: got %+v, want isolated: no site could be reached", id, l)
+						looks++
+						if l.Evidence == policy.Isolated {
+							isolated++
+						}
+						if l.Evidence.Verdict() == policy.Down {
+							t.Errorf("%s: got %+v: it is we who are cut off", id, l)
 						}
 					}
 				}
+				return looks, isolated
 			}
+			for range 5 {
+				down(r.look())
+			}
+			r.until("isolated from all", func(rep policy.Report) bool {
+				looks, isolated := down(rep)
+				return looks == 3 && isolated == 3
+			})
 			r.must(r.lab.Heal(office))
 			r.sees(origin, "east", policy.Answered)
 		})

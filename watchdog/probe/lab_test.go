@@ -47,9 +47,14 @@ type rig struct {
 // start runs a lab with the origin at east and a mirror at each other site, and an observer that has seen all of them.
 func start(t *testing.T, topology natslab.Topology, servers, replicas int) *rig {
 	t.Helper()
-	lab, err := natslab.Start(within(t, 30*time.Second), natslab.Options{Topology: topology, Servers: servers})
-	if err != nil {
-		t.Fatal(err)
+	var lab *natslab.Lab
+	for tries := 1; lab == nil; tries++ { // a start has short deadlines of its own, which a busy machine may miss
+		l, err := natslab.Start(within(t, 60*time.Second), natslab.Options{Topology: topology, Servers: servers})
+		if err == nil {
+			lab = l
+		} else if tries == 5 {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(func() {
 		if err := lab.Close(); err != nil {
@@ -187,7 +192,7 @@ func (r *rig) look() policy.Report {
 func (r *rig) until(what string, ok func(policy.Report) bool) policy.Report {
 	r.t.Helper()
 	var rep policy.Report
-	for deadline := time.Now().Add(40 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if rep = r.look(); ok(rep) {
 			return rep
 		}

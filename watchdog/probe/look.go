@@ -32,7 +32,7 @@ func (o *Observer) lookAt(ctx context.Context, p *pass, t target) {
 	var wg sync.WaitGroup
 	own := make(chan path, 1)
 	wg.Go(func() { own <- o.ask(ctx, t.own, t.id.Stream) })
-	first, ended := soon(own, p.plan.config.Timeout/4)
+	first, ended := soon(own, p.plan.patience())
 	if ended && first.leads() {
 		o.keep(p, t, []path{first})
 		return
@@ -95,6 +95,11 @@ func (o *Observer) keep(p *pass, t target, paths []path) {
 	}
 	m := g.members[t.id]
 	m.keep(p.stamp, looks)
+	for _, l := range looks {
+		if l.Evidence.Verdict() == policy.Down && l.doubt.After(p.doubt) {
+			p.doubt = l.doubt
+		}
+	}
 	if best != nil {
 		level, _ := best.via.apiLevel()
 		o.learn(g, t, m, snapshot(best.info, level), *best)
@@ -115,8 +120,9 @@ func judge(p *pass, t target, a path) (seen, bool) {
 	if errors.Is(a.err, context.Canceled) || errors.Is(a.err, jsapi.ErrConnecting) {
 		return seen{}, false
 	}
-	l := seen{began: a.began, ended: a.ended}
+	l := seen{ended: a.ended}
 	l.Via, l.Took = a.via.entry.Site, a.ended.Sub(a.began)
+	l.doubt = a.began.Add(min(l.Took, p.plan.patience()))
 	if a.err == nil {
 		l.Evidence = look.EvidenceOfInfo(a.info)
 		return l, true

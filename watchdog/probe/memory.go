@@ -36,7 +36,10 @@ type member struct {
 // seen is a policy.Look whose age still grows.
 type seen struct {
 	policy.Look
-	began, ended time.Time
+	ended time.Time
+	// doubt is when an answer was overdue, or the failure came. If nobody gives a sign of life after that, a member that
+	// looks down shows nothing but our own isolation.
+	doubt time.Time
 }
 
 func (g *guarded) join(a, b policy.MemberID) {

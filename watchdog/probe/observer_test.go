@@ -157,8 +157,12 @@ func TestManyStreamsAndCallers(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			asked := []string{"S0", fmt.Sprintf("S%d", 1+i), "NONE"}
-			if rep := few.Look(t.Context(), 1, uint64(i+1), asked); len(rep.Streams) != 2 || answered(rep) != 2 {
-				t.Errorf("asked for %v: got %d streams, %d answered", asked, len(rep.Streams), answered(rep))
+			for answers := 0; answers != 2 && t.Context().Err() == nil; { // a busy machine may take more than one probe
+				rep := few.Look(t.Context(), 1, uint64(i+1), asked)
+				if len(rep.Streams) != 2 {
+					t.Errorf("asked for %v: got %d streams", asked, len(rep.Streams))
+				}
+				answers = answered(rep)
 			}
 		})
 	}

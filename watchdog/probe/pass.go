@@ -16,6 +16,7 @@ type pass struct {
 	stamp
 	plan     *plan
 	controls map[*site]*control
+	doubt    time.Time // a sign of life from later than this is needed; zero when no look found a member down
 }
 
 // target is one member to be looked at.
@@ -43,7 +44,7 @@ func (o *Observer) run(ctx context.Context, p *pass) {
 	for _, s := range p.plan.sites {
 		c := newControl(s)
 		p.controls[s] = c
-		signs.Go(func() { o.answered(s.conn.Ping(ctx)) })
+		signs.Go(func() { o.listen(ctx, s, p.plan.patience(), over) })
 		signs.Go(func() { o.serve(ctx, c, over) })
 	}
 	for _, targets := range o.targets(p) {
@@ -51,9 +52,7 @@ func (o *Observer) run(ctx context.Context, p *pass) {
 	}
 	looks.Wait()
 	close(over)
-	if !o.heardSince(p.began) {
-		signs.Wait() // only then is it known whether we are isolated
-	}
+	o.askForSigns(ctx, p, &signs)
 	close(p.done)
 	signs.Wait()
 }

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"slices"
+	"time"
 
 	"github.com/understudy-ha/understudy/policy"
 )
@@ -22,6 +23,9 @@ func (p *plan) site(account, name string) *site {
 	}
 	return p.sites[Entry{Site: name}]
 }
+
+// patience is how long an answer may take before there is doubt: before other paths are asked, and other sites again.
+func (p *plan) patience() time.Duration { return p.config.Timeout / 4 }
 
 // apply takes the wanted config into use, and returns the connections that it has no use for any more.
 func (o *Observer) apply() (gone []*site) {

@@ -44,7 +44,7 @@ func (r *rig) refused(want policy.Evidence, members ...policy.MemberID) {
 	r.until(string(want)+" everywhere", func(rep policy.Report) bool {
 		for _, id := range members {
 			for _, l := range member(rep, id).Looks {
-				if l.Evidence.Verdict() == policy.Down {
+				if l.Evidence.Verdict() == policy.Down && l.Evidence != policy.Timeout { // a busy machine is late with all
 					r.t.Fatalf("%s: %+v", id, l)
 				}
 			}

@@ -47,13 +47,13 @@ func (o *Observer) reportStream(g *guarded, r *policy.Report) policy.StreamRepor
 	return s
 }
 
-// looks are a member's latest looks with their ages as of now. One that found the member down while no site at all gave
-// a sign of life tells of our own isolation only.
+// looks are a member's latest looks with their ages as of now. One that found the member down, with no sign of life from
+// anywhere since there was doubt, tells of our own isolation.
 func (o *Observer) looks(m *member) []policy.Look {
 	looks := make([]policy.Look, 0, len(m.looks))
 	for _, l := range m.looks {
 		l.Age = time.Since(l.ended)
-		if l.Evidence.Verdict() == policy.Down && !o.heard.After(l.began) {
+		if l.Evidence.Verdict() == policy.Down && !o.heard.After(l.doubt) {
 			l.Detail = string(l.Evidence) + ", and no site gives a sign of life: " + l.Detail
 			l.Evidence = policy.Isolated
 		}
