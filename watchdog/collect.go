@@ -12,9 +12,10 @@ import (
 
 // The calls that watchdogs make to each other, over the peers' own port and not over the NATS being watched.
 const (
-	methodReport = "report"
-	methodAdmin  = "admin"
-	methodStatus = "status"
+	methodReport  = "report"
+	methodAdmin   = "admin"
+	methodStatus  = "status"
+	methodHistory = "history"
 )
 
 // reportRequest asks an observer for a fresh look.

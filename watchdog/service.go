@@ -125,6 +125,7 @@ func (s *service) openNode() error {
 	node.Handle(methodReport, s.serveReport)
 	node.Handle(methodAdmin, s.serveAdmin)
 	node.Handle(methodStatus, s.serveStatus)
+	node.Handle(methodHistory, s.serveHistory)
 	return nil
 }
 

@@ -38,9 +38,33 @@ func (s *service) serveStatus(_ context.Context, _ string, _ []byte) ([]byte, er
 	return json.Marshal(s.statusOf(l))
 }
 
-// History is what the log holds of it.
-func (s *service) History(context.Context) ([]policy.Entry, error) {
-	return s.replica.State().History, nil
+// History is what the log holds of it: the leader's copy, since one that was restarted may lag behind for a minute;
+// while there is no leader, this node's own.
+func (s *service) History(ctx context.Context) ([]policy.Entry, error) {
+	own := s.replica.State().History
+	if _, ok := s.leading(); ok {
+		return own, nil
+	}
+	leader, known := s.node.Leader()
+	if !known || leader == s.o.Config.Node {
+		return own, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	answer, err := s.node.Call(ctx, leader, methodHistory, nil)
+	if err != nil {
+		return own, nil
+	}
+	var list []policy.Entry
+	if err := json.Unmarshal(answer, &list); err != nil {
+		return own, nil
+	}
+	return list, nil
+}
+
+// serveHistory answers another watchdog's question for this node's copy.
+func (s *service) serveHistory(context.Context, string, []byte) ([]byte, error) {
+	return json.Marshal(s.replica.State().History)
 }
 
 // statusOf builds the status from the log and, at the leader, the live rounds.
