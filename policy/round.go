@@ -165,7 +165,8 @@ func (m *MemberRound) elide(known MemberState) {
 }
 
 // vote is one watchdog's verdict: up on any path is up; otherwise a path that cannot tell makes it unknown; it is
-// down only when every path that says anything says so.
+// down only when every path that says anything says so. Of paths that agree, the evidence that tells most is kept: that an
+// origin's servers are known to be offline must not hide behind a site that cannot be reached.
 func vote(rules Rules, st StreamState, sr StreamRules, node string, term, number uint64, reports []Report) Vote {
 	v := Vote{Node: node, Site: rules.Watchdogs[node], Verdict: Unknown, Evidence: NotLooked}
 	i := slices.IndexFunc(reports, func(r Report) bool { return r.Node == node })
@@ -181,7 +182,7 @@ func vote(rules Rules, st StreamState, sr StreamRules, node string, term, number
 		if recreated && (e == Answered || e == AnsweredParked) {
 			e = Recreated
 		}
-		if j == 0 || strength(e.Verdict()) > strength(v.Verdict) {
+		if j == 0 || strength(e.Verdict()) > strength(v.Verdict) || e.Verdict() == v.Verdict && rankEvidence(e) < rankEvidence(v.Evidence) {
 			v.Verdict, v.Evidence, v.Via, v.Detail, v.Age = e.Verdict(), e, l.Via, l.Detail, l.Age
 		}
 	}

@@ -79,7 +79,7 @@ func (s *Sim) checkCalm() {
 	var bound []policy.MemberID
 	for _, id := range all {
 		x := s.world.streams[id.String()]
-		if x.meta != nil && shapeOf(x.local).Kind == policy.ShapeBound {
+		if x.meta != nil && s.world.shapeOf(x.local).Kind == policy.ShapeBound {
 			bound = append(bound, id)
 		}
 	}

@@ -287,9 +287,9 @@ func (s *Sim) send(w *worker, leads bool) bool {
 }
 
 func (s *Sim) deliver(w policy.Write) outcome {
-	before := shapeOf(s.world.streams[w.Member.String()].meta)
+	before := s.world.shapeOf(s.world.streams[w.Member.String()].meta)
 	o := s.world.deliver(w)
-	after := shapeOf(s.world.streams[w.Member.String()].meta)
+	after := s.world.shapeOf(s.world.streams[w.Member.String()].meta)
 	if !before.Equal(after) {
 		s.log("write %s: %s was %s, is %s", w.ID, w.Member, before, after)
 		s.seen.changed(s, w, before, after)

@@ -114,13 +114,13 @@ func (s *Sim) event() {
 		s.workSome()
 	case n < 80:
 		s.arrive()
-	case n < 86:
+	case n < 85:
 		s.changeSite()
-	case n < 91:
+	case n < 88:
 		s.elect()
-	case n < 94:
+	case n < 90:
 		s.toggleHold()
-	case n < 95:
+	case n < 91:
 		s.override()
 	default:
 		s.world.publish()
@@ -162,9 +162,10 @@ func (s *Sim) changeSite() {
 		site = sites[s.rnd.IntN(len(sites))]
 	}
 	switch {
-	case !w.up[site] && s.rnd.IntN(3) == 0 && w.shared && !w.offline[site]:
+	case !w.up[site] && s.rnd.IntN(8) == 0 && w.shared && !w.offline[site]:
 		w.offline[site] = true
 		s.log("%s is known offline", site)
+	case !w.up[site] && s.rnd.IntN(3) > 0: // most outages last
 	case !w.up[site]:
 		w.up[site], w.offline[site] = true, false
 		s.log("%s returns, with the configs it died with", site)

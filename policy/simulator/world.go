@@ -27,6 +27,7 @@ type world struct {
 	offline map[string]bool // the meta group knows that the site's servers are gone
 	cut     map[string]bool // alive, but nobody outside reaches it
 	clock   time.Duration
+	known   map[string]parsed // by raw config: most are read again and again
 }
 
 const subject = "events.>"
@@ -40,7 +41,7 @@ var (
 )
 
 func newWorld(shared bool) *world {
-	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}}
+	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}, known: map[string]parsed{}}
 	for _, s := range sites {
 		w.up[s] = true
 	}
@@ -106,7 +107,7 @@ func (w *world) deliver(wr policy.Write) outcome {
 // legal has the server's checks that matter: a stream never becomes a mirror, and subjects of one meta group do not
 // overlap.
 func (w *world) legal(s *stream, next json.RawMessage) bool {
-	is, want := shapeOf(s.meta), shapeOf(next)
+	is, want := w.shapeOf(s.meta), w.shapeOf(next)
 	if want.Kind == policy.ShapeMirror {
 		return is.Equal(want)
 	}
@@ -114,7 +115,7 @@ func (w *world) legal(s *stream, next json.RawMessage) bool {
 		if o == s || o.meta == nil || !w.shared && o.id.Site != s.id.Site {
 			continue
 		}
-		for _, sub := range shapeOf(o.meta).Subjects {
+		for _, sub := range w.shapeOf(o.meta).Subjects {
 			if slices.Contains(want.Subjects, sub) {
 				return false // 10065
 			}
@@ -123,24 +124,34 @@ func (w *world) legal(s *stream, next json.RawMessage) bool {
 	return true
 }
 
-func shapeOf(raw json.RawMessage) policy.Shape {
-	s, err := policy.ShapeOf(raw)
-	if err != nil {
-		return policy.Shape{}
-	}
-	return s
+// parsed is what a config says.
+type parsed struct {
+	shape policy.Shape
+	sum   string
 }
+
+func (w *world) parse(raw json.RawMessage) parsed {
+	p, ok := w.known[string(raw)]
+	if !ok {
+		p.shape, _ = policy.ShapeOf(raw) // nil, a deleted stream, has no shape
+		p.sum = policy.Sum(raw)
+		w.known[string(raw)] = p
+	}
+	return p
+}
+
+func (w *world) shapeOf(raw json.RawMessage) policy.Shape { return w.parse(raw).shape }
 
 // publish lets every server that is up take a message for the subjects that it goes by, and mirrors follow.
 func (w *world) publish() {
 	for _, s := range w.streams {
-		if s.local != nil && w.up[s.id.Site] && shapeOf(s.local).Kind == policy.ShapeBound {
+		if s.local != nil && w.up[s.id.Site] && w.shapeOf(s.local).Kind == policy.ShapeBound {
 			s.lastSeq++
 		}
 	}
 	o := w.streams[origin.String()]
 	for _, s := range w.streams {
-		if s.local != nil && shapeOf(s.local).Kind == policy.ShapeMirror && w.up[s.id.Site] && w.reaches(origin.Site) && o.local != nil {
+		if s.local != nil && w.shapeOf(s.local).Kind == policy.ShapeMirror && w.up[s.id.Site] && w.reaches(origin.Site) && o.local != nil {
 			s.lastSeq = max(s.lastSeq, o.lastSeq)
 		}
 	}
@@ -175,8 +186,8 @@ func (w *world) look(via string, id policy.MemberID) (policy.Evidence, *policy.S
 
 func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
 	snap := &policy.Snapshot{Created: s.created, FirstSeq: 1, LastSeq: s.lastSeq, Messages: s.lastSeq, Leader: s.id.Site,
-		Replicas: 1, Current: 1, APILevel: 5, Config: s.local, ConfigSum: policy.Sum(s.local)}
-	shape := shapeOf(s.local)
+		Replicas: 1, Current: 1, APILevel: 5, Config: s.local, ConfigSum: w.parse(s.local).sum}
+	shape := w.shapeOf(s.local)
 	if shape.Kind == policy.ShapeMirror {
 		active := 10 * time.Second
 		if o := w.streams[origin.String()]; w.reaches(origin.Site) && o.local != nil {
@@ -197,7 +208,7 @@ func (w *world) owners(via string) ([]string, policy.Evidence) {
 	}
 	names := []string{}
 	for _, s := range w.streams {
-		if s.meta != nil && (w.shared || s.id.Site == via) && slices.Contains(shapeOf(s.meta).Subjects, subject) {
+		if s.meta != nil && (w.shared || s.id.Site == via) && slices.Contains(w.shapeOf(s.meta).Subjects, subject) {
 			names = append(names, s.id.Stream)
 		}
 	}

@@ -1,0 +1,178 @@
+package simulator
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+)
+
+// The traces that broke an earlier design, as scripts: a late write meets a state that has gone on without it.
+
+// failedOver plays an undisturbed failover of the origin, and returns with it done.
+func failedOver(t *testing.T, o Options) *Sim {
+	t.Helper()
+	s := healthy(o)
+	s.world.up["east"] = false
+	s.settle(30)
+	if st := s.st(); st.Primary == origin || st.Attempt != nil || s.err != nil {
+		t.Fatalf("no failover: %+v %v", st.Attempt, s.err)
+	}
+	return s
+}
+
+func healthy(o Options) *Sim {
+	s := New(o)
+	s.calm = true // a quiet network
+	s.elect()
+	s.leader = "wd-west"
+	s.settle(3)
+	return s
+}
+
+// settle gives the group some rounds, and all the work that comes of them.
+func (s *Sim) settle(rounds int) {
+	for range rounds {
+		s.doRound()
+		for i := 0; i < 100 && len(s.workers) > 0; i++ {
+			s.workSome()
+			s.check()
+		}
+	}
+}
+
+// sentTo finds the writes of a kind that were logged for a member. Closed ones have lost their config; it is kept here.
+func logged(s *Sim, id policy.MemberID, kind policy.WriteKind) []policy.Write {
+	var list []policy.Write
+	for _, w := range s.st().Members[id.String()].Writes {
+		if w.Kind == kind {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+func shape(s *Sim, id policy.MemberID) policy.Shape {
+	return s.world.shapeOf(s.world.streams[id.String()].local)
+}
+
+// TestLatePromoteIsRepaired: a copy of the promote arrives after the bind and takes the primary back to its parked
+// subject. It is bound again.
+func TestLatePromoteIsRepaired(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		s := failedOver(t, Options{Shared: shared})
+		primary := s.st().Primary
+		late := logged(s, primary, policy.WritePromote)[0]
+		mirror := newWorld(shared).streams[primary.String()].meta
+		config, err := policy.PromoteConfig(mirror, s.st().Last.Origin, primary, policy.Stamp{Write: late.ID, Watchdog: "wd-west"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.Config = config
+		s.deliver(late)
+		if got := shape(s, primary).Kind; got != policy.ShapeParked {
+			t.Fatalf("the late promote did not take effect: %s", got)
+		}
+		s.settle(5)
+		if got := shape(s, primary); got.Kind != policy.ShapeBound || s.err != nil {
+			t.Errorf("shared=%v: the primary is %s after the repair: %v", shared, got, s.err)
+		}
+	}
+}
+
+// TestLateParkIsRepaired: the park of an attempt that was aborted arrives after the origin's return. The origin gets its
+// subjects back.
+func TestLateParkIsRepaired(t *testing.T) {
+	s := healthy(Options{Shared: true})
+	s.world.up["east"] = false
+	var park policy.Write
+	for range 200 { // until the park is logged, and held up on the wire
+		if len(s.workers) == 0 {
+			s.doRound()
+			continue
+		}
+		w := s.workers[0]
+		if w.stage == sending && w.move.Write.Kind == policy.WritePark {
+			park = w.move.Write
+			s.workers = nil
+			break
+		}
+		if !s.work(w) {
+			s.workers = nil
+		}
+	}
+	if park.ID == "" {
+		t.Fatal("no park was logged")
+	}
+	s.world.up["east"] = true
+	s.settle(5)
+	if a := s.st().Last; a == nil || a.Phase != policy.PhaseAborted {
+		t.Fatalf("not aborted: %+v", s.st().Attempt)
+	}
+	s.deliver(park)
+	if got := shape(s, origin).Kind; got != policy.ShapeParked {
+		t.Fatalf("the late park did not take effect: %s", got)
+	}
+	s.settle(5)
+	if got := shape(s, origin); got.Kind != policy.ShapeBound || !slices.Equal(got.Subjects, []string{subject}) {
+		t.Errorf("the origin is %s after the repair", got)
+	}
+}
+
+// TestLateUnparkHoldsTheNextFailover: while an unpark is open, nothing begins: it could bind the old origin beside a new
+// primary.
+func TestLateUnparkHoldsTheNextFailover(t *testing.T) {
+	s := healthy(Options{Shared: true})
+	st := s.st()
+	m := st.Members[origin.String()]
+	want := s.world.shapeOf(m.Original)
+	m.Want, m.WantWrite = &want, "1.unpark.9"
+	m.Writes = append(slices.Clone(m.Writes), policy.Write{ID: "1.unpark.9", Kind: policy.WriteUnpark, Member: origin, Seq: 9, Shape: want})
+	st.Members[origin.String()] = m
+	st.Epoch, st.WriteSeq = 1, 9
+	s.state.Streams = map[string]policy.StreamState{name: st}
+	s.world.up["east"] = false
+	s.settle(20)
+	a := policy.Decide(s.rules, s.hash, s.leader, s.state, name)
+	if a.Reason.Code != policy.WriteOpen || s.st().Primary != origin {
+		t.Errorf("with an open unpark: %+v, primary %s", a.Reason, s.st().Primary)
+	}
+}
+
+// TestDeleteIsSentOnce: with release: delete, the delete of a known-offline origin is never sent a second time: the
+// stream may have been made anew meanwhile.
+func TestDeleteIsSentOnce(t *testing.T) {
+	s := healthy(Options{Shared: true, Release: policy.ReleaseDelete})
+	s.world.up["east"], s.world.offline["east"] = false, true
+	s.settle(30)
+	if got := len(logged(s, origin, policy.WriteDelete)); got != 1 {
+		t.Errorf("%d deletes were logged, want 1", got)
+	}
+	if st := s.st(); st.Primary == origin || s.world.streams[origin.String()].meta != nil {
+		t.Errorf("primary %s, origin deleted: %v", st.Primary, s.world.streams[origin.String()].meta == nil)
+	}
+}
+
+// TestRejoinedByHandIsLeftAlone: a retired origin that a person deleted and made anew as a mirror of the new primary is
+// not parked, which would promote it: the stream is held as changed outside.
+func TestRejoinedByHandIsLeftAlone(t *testing.T) {
+	s := failedOver(t, Options{Shared: true})
+	s.world.up["east"] = true
+	s.world.catchUp("east")
+	s.settle(5)
+	parks := len(logged(s, origin, policy.WritePark))
+	o, primary := s.world.streams[origin.String()], s.st().Primary
+	o.meta = []byte(`{"name":"EVENTS","retention":"limits","mirror":{"name":"` + primary.Stream + `"}}`)
+	o.local, o.created = o.meta, time.Unix(5000, 0).UTC()
+	s.settle(10)
+	if got := shape(s, origin).Kind; got != policy.ShapeMirror {
+		t.Errorf("the rejoined mirror is %s", got)
+	}
+	if got := len(logged(s, origin, policy.WritePark)); got != parks {
+		t.Errorf("%d parks were sent to the rejoined mirror", got-parks)
+	}
+	if a := policy.Decide(s.rules, s.hash, s.leader, s.state, name); a.Reason.Code != policy.ChangedOutside {
+		t.Errorf("reason %+v, want changed_outside", a.Reason)
+	}
+}
