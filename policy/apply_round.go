@@ -49,6 +49,7 @@ func (st *StreamState) tick(term, number uint64, r StreamRound, most time.Durati
 	k := &st.Clock
 	newTerm := k.Term != term
 	wasDown := st.Round.Agreement == AgreedDown && !newTerm
+	wasUp := st.Round.Agreement == AgreedUp && !newTerm
 	k.Term, k.Round = term, number
 	switch r.Agreement {
 	case AgreedUp:
@@ -61,10 +62,13 @@ func (st *StreamState) tick(term, number uint64, r StreamRound, most time.Durati
 		}
 		add = min(max(add, 0), most)
 		k.Outage += add
-		if wasDown {
+		switch {
+		case wasDown:
 			k.Agreed += add
-		} else {
-			k.Agreed = min(add, max(r.Elapsed, 0))
+		case wasUp:
+			k.Agreed = add // as the clock: the outage began somewhere in between
+		default:
+			k.Agreed = 0
 		}
 	default:
 		k.Agreed = 0
