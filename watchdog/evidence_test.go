@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -209,7 +210,14 @@ func (e evidence) handOver(t *testing.T) {
 	if st.Epoch != 1 {
 		t.Errorf("epoch %d, want 1", st.Epoch)
 	}
-	e.w.awaitLine(t, soon, e.w.g.Dog("wd-eu"), 0, "does not reach the target", "SEEN")
+	if st.Last == nil || st.Last.Steps == nil {
+		t.Fatalf("the attempt is %+v", st.Last)
+	}
+	if log := e.w.log(t, e.w.g.Dog("wd-eu")); strings.Contains(log, "verify: west/SEEN_WEST") {
+		t.Error("wd-eu finished a failover to a site that it does not reach")
+	} else if !strings.Contains(log, "does not reach the target; handing over") {
+		t.Log("wd-eu had lost its leadership before it could hand it over")
+	}
 	if err := e.w.bound("west", "SEEN_WEST", "SEEN"); err != nil {
 		t.Error(err)
 	}

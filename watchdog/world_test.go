@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,7 @@ type world struct {
 	conns map[string]*nats.Conn
 }
 
-// setup of a world. Zero values: domains, one server a site, an interval of 250 ms.
+// setup of a world. Zero values: domains, one server a site, an interval of 400 ms.
 type setup struct {
 	topology natslab.Topology
 	servers  int
@@ -59,10 +60,10 @@ func start(t *testing.T, s setup) *world {
 	}
 	o := grouplab.Options{Lab: lab, Settings: s.settings}
 	if o.Settings.Every == 0 {
-		o.Settings.Every, o.Settings.Timeout = 250*time.Millisecond, 200*time.Millisecond
+		o.Settings.Every, o.Settings.Timeout = 400*time.Millisecond, 350*time.Millisecond
 	}
 	// An election a little slower than the default: a busy machine must not shake the leader off.
-	o.Settings.Extra += "raft: {heartbeat: 1s, election: 1s, lease: 500ms}\n"
+	o.Settings.Extra += "raft: {heartbeat: 1500ms, election: 1500ms, lease: 1s}\n"
 	for _, st := range s.streams {
 		w.create(t, st, max(s.servers, 1))
 		o.Streams = append(o.Streams, st.guarded(lab))
@@ -76,20 +77,17 @@ func start(t *testing.T, s setup) *world {
 	return w
 }
 
+// logsEnv names a folder in which each test leaves its watchdogs' whole logs.
+const logsEnv = "UNDERSTUDY_TEST_LOGS"
+
 // close ends all, and shows the ends of the watchdogs' logs if the test failed.
 func (w *world) close(t *testing.T) {
 	for _, nc := range w.conns {
 		nc.Close()
 	}
 	if w.g != nil {
-		if t.Failed() {
-			for _, d := range w.g.Dogs {
-				log := w.log(t, d)
-				if dir := os.Getenv("WATCHDOG_TEST_LOGS"); dir != "" {
-					_ = os.WriteFile(dir+"/"+t.Name()+"-"+d.Name, []byte(log), 0o600)
-				}
-				t.Logf("%s:\n%s", d.Name, log[max(0, len(log)-6000):])
-			}
+		for _, d := range w.g.Dogs {
+			w.showLog(t, d)
 		}
 		if err := w.g.Close(); err != nil {
 			t.Error(err)
@@ -97,6 +95,19 @@ func (w *world) close(t *testing.T) {
 	}
 	if err := w.lab.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func (w *world) showLog(t *testing.T, d *grouplab.Dog) {
+	log := w.log(t, d)
+	if dir := os.Getenv(logsEnv); dir != "" {
+		file := filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "-")+"-"+d.Name)
+		if err := os.WriteFile(file, []byte(log), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s:\n%s", d.Name, log[max(0, len(log)-6000):])
 	}
 }
 
@@ -188,7 +199,8 @@ func (w *world) count(t *testing.T, name, kind string) int {
 
 func (w *world) history(t *testing.T, name string) []policy.Entry {
 	t.Helper()
-	h, err := w.leader(t).Client().History(w.ctx, name, 0) // one that was restarted may still be catching up
+	w.leader(t)
+	h, err := w.follower(t).Client().History(w.ctx, name, 0) // the leader's, though this one may be catching up
 	if err != nil {
 		t.Fatal(err)
 	}
