@@ -1,0 +1,202 @@
+package policy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestRankingIsTotal: the order of the candidates is the same whatever order they come in, and no two are equal.
+func TestRankingIsTotal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var list []Candidate
+		for i := range rapid.IntRange(2, 6).Draw(t, "n") {
+			code := Eligible
+			if rapid.Bool().Draw(t, "not") {
+				code = Filtered
+			}
+			list = append(list, Candidate{
+				ID: MemberID{Site: fmt.Sprint("s", i), Stream: "M"}, Reason: Reason{Code: code},
+				LastSeq:  rapid.Uint64Range(0, 2).Draw(t, "seq"),
+				LastTime: time.Unix(rapid.Int64Range(0, 1).Draw(t, "time"), 0),
+				Healthy:  rapid.IntRange(0, 1).Draw(t, "healthy"), Priority: rapid.IntRange(0, 1).Draw(t, "priority"),
+			})
+		}
+		want := slices.Clone(list)
+		slices.SortFunc(want, compareCandidates)
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		slices.SortFunc(list, compareCandidates)
+		if !reflect.DeepEqual(list, want) {
+			t.Errorf("got %v, want %v", list, want)
+		}
+		for i := range list[1:] {
+			if compareCandidates(list[i], list[i+1]) >= 0 {
+				t.Errorf("%v is not before %v", list[i], list[i+1])
+			}
+		}
+	})
+}
+
+// drawCommand draws a command that may or may not fit: epochs, phases and members of about the right kind.
+func drawCommand(t *rapid.T, s State) Command {
+	ids := []MemberID{{"east", "EVENTS"}, {"west", "W"}, {"eu", "E"}, {"", ""}}
+	id := rapid.SampledFrom(ids)
+	st := s.Streams["EVENTS"]
+	epoch := st.Epoch + rapid.Uint64Range(0, 2).Draw(t, "epoch")
+	phase := rapid.SampledFrom([]Phase{"", PhaseConfirm, PhaseFence, PhasePromote, PhaseBind, PhaseVerify, PhaseAborting, PhaseDone})
+	kind := rapid.SampledFrom([]WriteKind{WritePark, WriteUnpark, WritePromote, WriteBind, WriteDelete}).Draw(t, "kind")
+	c := Command{Version: FormatVersion, At: time.Unix(rapid.Int64Range(0, 1e6).Draw(t, "at"), 0).UTC(), By: "wd"}
+	switch rapid.IntRange(0, 7).Draw(t, "what") {
+	case 0:
+		a := Attempt{Epoch: epoch, From: id.Draw(t, "from"), Target: id.Draw(t, "target"), Subjects: []string{"events.>"}}
+		c.Begin = &BeginCommand{Stream: "EVENTS", Term: st.Clock.Term, Round: st.Clock.Round, Attempt: a}
+	case 1:
+		w := Write{ID: NewWriteID(epoch, kind, rapid.IntRange(0, 5).Draw(t, "n")), Kind: kind, Member: id.Draw(t, "member")}
+		c.Open = &OpenCommand{Stream: "EVENTS", Epoch: epoch, Phase: phase.Draw(t, "phase"), Write: w}
+	case 2:
+		c.Close = &CloseCommand{Stream: "EVENTS", Member: id.Draw(t, "member"), Write: NewWriteID(epoch, kind, rapid.IntRange(0, 5).Draw(t, "n")), How: ClosedReplied}
+	case 3:
+		o := rapid.SampledFrom([]Outcome{OutcomeDone, OutcomeAbort, OutcomeWaiting, "other"}).Draw(t, "outcome")
+		c.Result = &ResultCommand{Stream: "EVENTS", Epoch: epoch, Phase: phase.Draw(t, "phase"), Outcome: o}
+	case 4:
+		c.Hold = &HoldCommand{Stream: rapid.SampledFrom([]string{"", "EVENTS", "OTHER"}).Draw(t, "stream"), Held: rapid.Bool().Draw(t, "held"), Version: rapid.Uint64Range(0, 2).Draw(t, "version")}
+	case 5:
+		c.Override = &OverrideCommand{Override: Override{ID: "o", By: "op"}}
+	case 6:
+		r := rapid.SampledFrom([]Agreement{AgreedUp, AgreedDown, AgreedParked, NotAgreed}).Draw(t, "agreement")
+		c.Round = &RoundCommand{Term: st.Clock.Term + rapid.Uint64Range(0, 1).Draw(t, "term"), Number: st.Clock.Round + rapid.Uint64Range(0, 2).Draw(t, "number"),
+			Streams: map[string]StreamRound{"EVENTS": {Agreement: r, Elapsed: time.Second, Members: st.Round.Members}}, Intervals: map[string]time.Duration{"EVENTS": time.Second}}
+	}
+	return c
+}
+
+// started is a state with a stream that has been seen down for long.
+func started(t *testing.T) State {
+	p := newPlay(t)
+	p.oneRound(time.Second)
+	for _, n := range []string{"wd-east", "wd-west", "wd-eu"} {
+		p.says[n] = Timeout
+	}
+	p.rounds([]string{"6", "1s"})
+	return p.state
+}
+
+// TestApplyIsTotalAndPure: whatever command comes, Apply takes or refuses it, leaves its argument alone, and comes to
+// the same on a replica that was restored from a snapshot in between.
+func TestApplyIsTotalAndPure(t *testing.T) {
+	first := started(t)
+	rapid.Check(t, func(t *rapid.T) {
+		s := first
+		for range rapid.IntRange(1, 12).Draw(t, "steps") {
+			c := drawCommand(t, s)
+			before := encoded(t, s)
+			next, err := Apply(s, c)
+			if err != nil && !errors.Is(err, ErrRefused) {
+				t.Fatalf("error %v is no refusal", err)
+			}
+			if after := encoded(t, s); after != before {
+				t.Fatalf("Apply changed its argument:\n%s\n%s", before, after)
+			}
+			if err != nil {
+				continue
+			}
+			restored, derr := DecodeState([]byte(before))
+			if derr != nil {
+				t.Fatal(derr)
+			}
+			same, rerr := Apply(restored, roundTrip(t, c))
+			if rerr != nil || encoded(t, same) != encoded(t, next) {
+				t.Fatalf("a restored replica differs (%v):\n%s\n%s", rerr, encoded(t, same), encoded(t, next))
+			}
+			s = next
+		}
+	})
+}
+
+// TestPromisesOfTheLog: no commands, in whatever order, begin without agreement, end an epoch twice, or change the target
+// of an epoch that has opened its promote.
+func TestPromisesOfTheLog(t *testing.T) {
+	first := started(t)
+	rapid.Check(t, func(t *rapid.T) {
+		s := first
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			c := drawCommand(t, s)
+			next, err := Apply(s, c)
+			if err != nil {
+				continue
+			}
+			was, is := s.Streams["EVENTS"], next.Streams["EVENTS"]
+			if was.Attempt == nil && is.Attempt != nil && (was.Round.Agreement != AgreedDown || is.Attempt.Epoch != was.Epoch+1) {
+				t.Fatalf("begun on %q, epoch %d after %d", was.Round.Agreement, is.Attempt.Epoch, was.Epoch)
+			}
+			if a := was.Attempt; a != nil && a.PromoteOpened {
+				if b := is.Attempt; b != nil && (b.Target != a.Target || b.Phase == PhaseAborting) {
+					t.Fatalf("the promote of %s was opened; now %+v", a.Target, b)
+				}
+			}
+			if c.Result != nil && (was.Attempt == nil || c.Result.Epoch != was.Attempt.Epoch || c.Result.Phase != was.Attempt.Phase) {
+				t.Fatalf("a stale result was taken: %+v at %+v", c.Result, was.Attempt)
+			}
+			s = next
+		}
+	})
+}
+
+func encoded(t interface{ Fatal(...any) }, s State) string {
+	b, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func roundTrip(t interface{ Fatal(...any) }, c Command) Command {
+	b, err := c.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := DecodeCommand(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestPersistedForm pins the bytes of a state: a change of the format must be seen, and get a new version.
+func TestPersistedForm(t *testing.T) {
+	p := newPlay(t)
+	s := started(t)
+	b, err := json.MarshalIndent(map[string]any{"state": s, "command": Command{Version: FormatVersion, At: p.now, By: "wd-west",
+		Hold: &HoldCommand{Stream: "EVENTS", Held: true, Version: 3, By: "op"}}}, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "testdata/persisted.json"
+	if *update {
+		if err := os.WriteFile(file, append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(b)+"\n" {
+		t.Errorf("the persisted form has changed; with a new FormatVersion, -update rewrites %s", file)
+	}
+	if _, err := DecodeCommand([]byte(`{"version":99}`)); err == nil {
+		t.Error("a command of another version was read")
+	}
+	if _, err := DecodeState([]byte(`{"version":99}`)); err == nil {
+		t.Error("a state of another version was read")
+	}
+}
