@@ -59,8 +59,12 @@ func (l *Lab) MetaLeader(ctx context.Context) (*Server, error) {
 
 // metaLeaderSeen asks one server for the leader it knows of.
 func (s *Server) metaLeaderSeen(ctx context.Context) (string, error) {
-	if !s.Running() {
+	p := s.process()
+	if p == nil {
 		return "", ErrNotRunning
+	}
+	if paused, err := stopped(p.pid()); paused || err != nil {
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()

@@ -15,8 +15,8 @@ import (
 
 const (
 	pollEvery   = 25 * time.Millisecond
-	pollTimeout = 500 * time.Millisecond // of one request or connection attempt
-	logTail     = 2 << 10                // bytes of a dead server's log in the error
+	pollTimeout = 2 * time.Second // of one look, with all its requests
+	logTail     = 2 << 10         // bytes of a dead server's log in the error
 )
 
 var errServerDied = errors.New("server process ended")
@@ -58,29 +58,36 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 // waitUp waits until each server takes connections.
 func (l *Lab) waitUp(ctx context.Context, servers []*Server) error {
 	for _, s := range servers {
-		err := poll(ctx, func(context.Context) error {
-			nc, err := s.connect(AppUser, s.site.Password())
-			if err != nil {
-				return errors.Join(err, s.died())
-			}
-			nc.Close()
-			return nil
-		})
+		nc, err := s.await(ctx, AppUser, s.site.Password())
 		if err != nil {
 			return fmt.Errorf("wait for %s to take connections: %w", s.Name, err)
 		}
+		nc.Close()
 	}
 	return nil
 }
 
+// await connects as soon as the server takes connections.
+func (s *Server) await(ctx context.Context, user, password string) (*nats.Conn, error) {
+	var nc *nats.Conn
+	err := poll(ctx, func(context.Context) error {
+		var err error
+		if nc, err = s.connect(user, password); err != nil {
+			return errors.Join(err, s.died())
+		}
+		return nil
+	})
+	return nc, err
+}
+
 // waitJoined waits until one server sees all others that it should.
 func (l *Lab) waitJoined(ctx context.Context, s *Server) error {
-	app, err := s.connect(AppUser, s.site.Password())
+	app, err := s.await(ctx, AppUser, s.site.Password())
 	if err != nil {
 		return err
 	}
 	defer app.Close()
-	sys, err := s.connect(SysUser, sysPassword)
+	sys, err := s.await(ctx, SysUser, sysPassword)
 	if err != nil {
 		return err
 	}

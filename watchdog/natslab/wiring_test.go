@@ -25,7 +25,7 @@ func learnsNothing(t *testing.T, l *Lab) {
 func gatewaysUseLinks(t *testing.T, l *Lab) {
 	ctx := testContext(t)
 	for _, s := range l.allServers() {
-		sys, err := s.connect(SysUser, sysPassword)
+		sys, err := s.await(ctx, SysUser, sysPassword)
 		if err != nil {
 			t.Fatal(err)
 		}

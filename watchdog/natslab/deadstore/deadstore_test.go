@@ -138,7 +138,8 @@ func TestOpenAddsTheLoggedTail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if two.Subject != "s.2" || string(two.Data) != "two" || two.Header.Get("A") != "b" || two.Time.UnixNano() != first.ts+1 {
+	if two.Subject != "s.2" || string(two.Data) != "two" || two.Header.Get("A") != "b" ||
+		two.Time.UnixNano() != first.ts+1 {
 		t.Errorf("message 2: %+v", two)
 	}
 	three, err := st.GetMsg(testContext(t), 3)
@@ -233,7 +234,8 @@ func TestBeyond(t *testing.T) {
 func TestCutRecordsEndTheFile(t *testing.T) {
 	const key = "S-1"
 	whole := encodeRecord(key, message{seq: 3, ts: 4, subject: "s", hdr: []byte("h"), data: []byte("data")})
-	if m, size, ok := decodeRecord(key, whole); !ok || size != len(whole) || string(m.data) != "data" || string(m.hdr) != "h" {
+	m, size, ok := decodeRecord(key, whole)
+	if !ok || size != len(whole) || string(m.data) != "data" || string(m.hdr) != "h" {
 		t.Fatalf("got %+v, %d, %v", m, size, ok)
 	}
 	for n := range whole {
