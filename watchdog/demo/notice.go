@@ -17,11 +17,12 @@ func (w *watcher) lookAtPublishers() {
 	list := w.p.since(w.attempts)
 	w.attempts += len(list)
 	for _, a := range list {
-		if a.end != ackOK {
+		switch {
+		case a.end == ackOK:
+			w.ack(a)
+		case !a.cut:
 			w.lastFailure = a
-			continue
 		}
-		w.ack(a)
 	}
 	if f := w.lastFailure; !w.stopped && f.at.After(w.lastAck) && time.Since(w.lastAck) > stoppedAfter {
 		w.stopped = true
@@ -194,6 +195,7 @@ func (w *watcher) entry(e policy.Entry) string {
 	case "failover_completed":
 		return "FAILED OVER: " + e.Reason.Text
 	case "waiting":
+		w.reason = e.Reason
 		return fmt.Sprintf("waits (%s): %s", e.Reason.Code, e.Reason.Text)
 	}
 	return strings.ReplaceAll(e.Kind, "_", " ") + ": " + e.Reason.Text

@@ -27,7 +27,7 @@ func (t *teller) building(o Options) {
 	}
 	switch o.Topology {
 	case natslab.Domains:
-		t.say("building", "Sites east, west and eu have %s each: JetStream domains of their own, joined by leafnodes.", servers)
+		t.say("building", "Sites east, west and eu have %s each: three JetStream domains, joined by leafnodes.", servers)
 	case natslab.Supercluster:
 		t.say("building", "Sites east, west and eu have %s each: one supercluster with one JetStream meta group.", servers)
 	case natslab.TwoCluster:
@@ -42,8 +42,8 @@ func (t *teller) building(o Options) {
 }
 
 func (t *teller) ready(leader string) {
-	t.say("ready", "Four publishers outside of %s send to %s, and retry a message until it is acked. All is healthy; %s leads.",
-		origin, subjects, leader)
+	t.say("ready", "Four publishers outside of %s send to %s, and retry every message until it is acked.", origin, subjects)
+	t.say("ready", "All is healthy; %s leads the watchdogs.", leader)
 }
 
 // result prints what it all came to.

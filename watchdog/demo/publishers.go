@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	publisherCount = 4 // print.go says four
+	publisherCount = 4                     // print.go says four
 	publishPace    = 15 * time.Millisecond // of each: about 65 messages a second
 	publishTimeout = 500 * time.Millisecond
 	retryPause     = 50 * time.Millisecond
@@ -33,6 +33,7 @@ type attempt struct {
 	end    string
 	stream string // that acked
 	at     time.Time
+	cut    bool // by the end of the demo
 }
 
 // publishers publish by subject, from the surviving sites, and retry each message until it is acked.
@@ -98,11 +99,11 @@ func (p *publishers) try(ctx context.Context, n int, nc *nats.Conn, id string) s
 	m := nats.NewMsg(fmt.Sprintf("events.p%d", n+1))
 	m.Header.Set(nats.MsgIdHdr, id)
 	m.Data = []byte(id)
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	try, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	a := attempt{id: id, end: ackUnknown}
-	reply, err := nc.RequestMsgWithContext(ctx, m)
-	a.at = time.Now()
+	reply, err := nc.RequestMsgWithContext(try, m)
+	a.at, a.cut = time.Now(), ctx.Err() != nil
 	var ack struct {
 		Stream string          `json:"stream"`
 		Seq    uint64          `json:"seq"`

@@ -12,7 +12,7 @@ import (
 )
 
 // tellDelay is how long a moment is kept back, so that what is learned late is told in its place.
-const tellDelay = 400 * time.Millisecond
+const tellDelay = 800 * time.Millisecond
 
 // Moment is one line of the timeline.
 type Moment struct {
