@@ -125,7 +125,7 @@ type info struct {
 	State  jetstream.StreamState      `json:"state"`
 }
 
-// is decodes one field of the config.
+// field decodes one field of the config; a missing one leaves into alone.
 func (i info) field(t *testing.T, key string, into any) {
 	t.Helper()
 	if raw, ok := i.Config[key]; ok {

@@ -168,7 +168,7 @@ func (w *world) awaitState(t *testing.T, within time.Duration, name, state strin
 	return last
 }
 
-// awaitStatus waits until a stream's status is as wanted; what says how it is not.
+// awaitStatus waits until a stream's status is as wanted.
 func (w *world) awaitStatus(t *testing.T, within time.Duration, name string, ok func(api.StreamStatus) bool) api.StreamStatus {
 	t.Helper()
 	var last api.StreamStatus
