@@ -142,6 +142,11 @@ func (w *watcher) clock(e api.StreamStatus) {
 			seconds(time.Duration(e.ThresholdMS)*time.Millisecond), bar(e.OutageMS, e.ThresholdMS)))
 	}
 	w.clockTold = whole
+	late := e.OutageMS >= e.ThresholdMS && e.Reason.Code == policy.ThresholdPending
+	if late && !w.late {
+		w.tell.now("watchdogs", "clock", "the threshold has passed, but "+e.Reason.Text)
+	}
+	w.late = late
 }
 
 func bar(n, of int64) string {

@@ -39,6 +39,7 @@ type watcher struct {
 	changed   time.Time // of its reason or state
 	verdicts  map[string]string
 	clockTold int64 // whole seconds of the outage clock
+	late      bool  // the threshold has passed, and the leader has not seen enough itself
 	atLeast   uint64
 
 	seen    uint64    // Seq of the newest history entry that was told
