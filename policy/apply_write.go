@@ -111,6 +111,9 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted = true
 	}
+	if a := st.Attempt; a != nil && w.Kind == WriteDelete && (c.How == ClosedRefused || c.How == ClosedNotSent) {
+		a.DeleteOpened = false // it did nothing, and will not: the way back is free
+	}
 	st.Members[c.Member.String()] = m
 	return nil
 }

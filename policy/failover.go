@@ -151,16 +151,24 @@ func (e ensurer) targetStands() (Move, bool) {
 	case t.Evidence == MetaUnavailable:
 		return e.wait(MetaQuorumLost, "the meta group of %s has no quorum", e.a.Target), false
 	case !ok && !e.st.Round.Members[e.a.Target.String()].Reachable():
-		return e.result(OutcomeAbort, reasonf(TargetUnreachable, "nobody reaches %s any more (%s)", e.a.Target, t.Evidence)), false
+		return e.giveUp(reasonf(TargetUnreachable, "nobody reaches %s any more (%s)", e.a.Target, t.Evidence)), false
 	case !ok:
 		return e.wait(TargetUnreachable, "this leader does not reach %s (%s)", e.a.Target, t.Evidence), false
 	case shape.Kind != ShapeMirror || shape.Upstream != e.a.From.Stream:
-		return e.result(OutcomeAbort, reasonf(ChangedOutside, "%s is no longer a mirror of %s, but %s", e.a.Target, e.a.From, shape)), false
+		return e.giveUp(reasonf(ChangedOutside, "%s is no longer a mirror of %s, but %s", e.a.Target, e.a.From, shape)), false
 	}
 	if m := t.Snapshot.Mirror; m != nil && m.Active >= 0 && m.Active < receivingWithin {
-		return e.result(OutcomeAbort, reasonf(MirrorReceiving, "%s still receives from %s", e.a.Target, e.a.From)), false
+		return e.giveUp(reasonf(MirrorReceiving, "%s still receives from %s", e.a.Target, e.a.From)), false
 	}
 	return Move{}, true
+}
+
+// giveUp aborts while that is legal; once a delete was sent there is only forward, or waiting.
+func (e ensurer) giveUp(r Reason) Move {
+	if e.a.DeleteOpened {
+		return e.result(OutcomeWaiting, r)
+	}
+	return e.result(OutcomeAbort, r)
 }
 
 // fence takes the subjects away from the origin, as far as its topology allows (design.md §6).
@@ -168,7 +176,10 @@ func (e ensurer) fence() Move {
 	if e.from().Evidence == NotFound && !e.a.DeleteOpened {
 		return e.result(OutcomeAbort, reasonf(OriginDeleted, "%s was deleted by somebody", e.a.From))
 	}
-	if !e.a.DeleteOpened && e.originIsBack() {
+	if e.originIsBack() && e.a.DeleteOpened {
+		return e.wait(WriteOpen, "%s answers again, but a delete of it was sent and may still take effect: it is left as it is until then", e.a.From)
+	}
+	if e.originIsBack() {
 		return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
 	}
 	if m, ok := e.subjectsKnown(); !ok {
@@ -306,6 +317,9 @@ func (e ensurer) verify() Move {
 		return e.wait(InProgress, "the meta group of %s does not list it for %s yet", e.a.Target, list(e.a.Subjects))
 	}
 	if w, open := e.st.blocksEnd(); open {
+		if w.Kind == WriteBind { // another one brought the subjects; only its own effect closes this one
+			return Move{Kind: MoveSend, Write: w, Resend: true}
+		}
 		return e.wait(WriteOpen, "write %s (%s of %s) may still take effect", w.ID, w.Kind, w.Member)
 	}
 	return e.done("%s takes %s, and nobody else does", e.a.Target, list(e.a.Subjects))

@@ -36,8 +36,11 @@ func Repair(st StreamState, node string, id MemberID, v View) Move {
 	}
 	shape, ok := v.shape()
 	m := st.Members[id.String()]
-	if !ok || m.Want == nil || shape.Equal(*m.Want) || shape.Kind == ShapeMirror {
+	if !ok || m.Want == nil || shape.Kind == ShapeMirror {
 		return Move{Kind: MoveNone}
+	}
+	if shape.Equal(*m.Want) {
+		return resendOpen(m)
 	}
 	m.Config = v.Snapshot.Config
 	st = st.clone()
@@ -57,6 +60,17 @@ func Repair(st StreamState, node string, id MemberID, v View) Move {
 	}
 	w.Repair = true
 	return Move{Kind: MoveSend, Write: w}
+}
+
+// resendOpen sends an open write again whose member is already as it would make it, by another write: only its own
+// effect closes it, and as long as it is open it stands in the way of others.
+func resendOpen(m MemberState) Move {
+	for _, w := range m.Writes {
+		if w.Open() && w.Kind.repeatable() && w.Shape.Equal(*m.Want) {
+			return Move{Kind: MoveSend, Write: w, Resend: true}
+		}
+	}
+	return Move{Kind: MoveNone}
 }
 
 // repairKind: an origin that we only ever parked is unparked with its own age limit; a promoted stream is bound.

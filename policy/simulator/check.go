@@ -97,6 +97,9 @@ func (s *Sim) checkCalm() {
 // excused are the ends at which the design stands still and says so: a write that got lost for good and may not be
 // repeated, or an origin that was deleted (release: delete) under an attempt that cannot go on.
 func excused(st policy.StreamState, a policy.Action) bool {
+	if at := st.Attempt; at != nil && at.DeleteOpened && at.Waiting.Code == policy.WriteOpen {
+		return true
+	}
 	for _, w := range st.OpenWrites() {
 		if (w.Kind == policy.WriteUnpark || w.Kind == policy.WriteDelete) && a.Reason.Code == policy.WriteOpen {
 			return true
