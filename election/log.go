@@ -27,7 +27,7 @@ const (
 	keyIndex  = "index"
 )
 
-// repeatEvery is how often raft may say the same thing above DEBUG: a dead peer is worth a line, not four a second.
+// repeatEvery is how often the same thing may be said above DEBUG: a dead peer is worth a line, not four a second.
 const repeatEvery = 30 * time.Second
 
 // snake turns raft's keys into ours.
@@ -37,16 +37,14 @@ var snake = strings.NewReplacer("-", "_", " ", "_")
 // as DEBUG, because raft's INFO is about its own works.
 func newRaftLogger(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off})
-	l.RegisterSink(&sink{log: log.With("component", "raft"), said: make(map[string]time.Time)})
+	l.RegisterSink(&sink{log: log.With("component", "raft"), seldom: newSeldom()})
 	return l
 }
 
 // sink receives what raft logs.
 type sink struct {
-	log *slog.Logger
-
-	mu   sync.Mutex
-	said map[string]time.Time // when a line above DEBUG was last said
+	log    *slog.Logger
+	seldom *seldom
 }
 
 // Accept implements hclog.SinkAdapter.
@@ -70,7 +68,7 @@ func (s *sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 			about += fmt.Sprint(" ", value)
 		}
 	}
-	if to > slog.LevelDebug && (ended || s.repeats(about)) {
+	if to > slog.LevelDebug && (ended || !s.seldom.may(about)) {
 		to = slog.LevelDebug
 	}
 	s.log.Log(context.Background(), to, msg, attrs...)
@@ -82,19 +80,27 @@ func connectionEnded(err error) bool {
 		errors.Is(err, syscall.ECONNRESET)
 }
 
-// repeats reports whether the same was said lately.
-func (s *sink) repeats(about string) bool {
+// seldom keeps what is retried many times a second from saying so each time.
+type seldom struct {
+	mu   sync.Mutex
+	said map[string]time.Time // when each thing was last said
+}
+
+func newSeldom() *seldom { return &seldom{said: make(map[string]time.Time)} }
+
+// may reports whether something may be said now, and notes that it was.
+func (s *seldom) may(what string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if last, ok := s.said[about]; ok && now.Sub(last) < repeatEvery {
-		return true
+	if last, ok := s.said[what]; ok && now.Sub(last) < repeatEvery {
+		return false
 	}
 	if len(s.said) > 256 {
 		clear(s.said)
 	}
-	s.said[about] = now
-	return false
+	s.said[what] = now
+	return true
 }
 
 // plain turns a value of raft's loggers into one that slog prints well. Structs are printed at once, because raft may

@@ -33,6 +33,7 @@ type port struct {
 	group  [groupLen]byte
 	ln     net.Listener
 	log    *slog.Logger
+	seldom *seldom
 	secure *secure // nil: plain TCP on loopback
 	// dialAddr opens a connection to an address; tests replace it.
 	dialAddr func(ctx context.Context, addr string) (net.Conn, error)
@@ -49,7 +50,8 @@ type port struct {
 
 func newPort(o Options, ln net.Listener, sec *secure) *port {
 	p := &port{
-		self: o.ID, peers: make(map[string]string), group: groupOf(o.peerIDs()), ln: ln, log: o.Log, secure: sec,
+		self: o.ID, peers: make(map[string]string), group: groupOf(o.peerIDs()), ln: ln, log: o.Log, seldom: newSeldom(),
+		secure: sec,
 		dialAddr: func(ctx context.Context, addr string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
 		},
@@ -96,7 +98,7 @@ func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer
 	if err != nil {
 		raw.Close()
 		if ctx.Err() == nil && !connectionEnded(err) {
-			p.log.Warn("refused a connection to the peers' port", keyRemote, raw.RemoteAddr().String(), keyError, err)
+			p.refused(raw, err)
 		}
 		return
 	}
@@ -106,7 +108,7 @@ func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer
 	tracked, err := p.track(conn, h.stream, h.from)
 	if err != nil {
 		conn.Close()
-		p.log.Warn("refused a connection to the peers' port", keyPeer, h.from, keyError, err)
+		p.refused(raw, fmt.Errorf("%s: %w", h.from, err))
 		return
 	}
 	if h.stream == streamCall {
@@ -120,6 +122,14 @@ func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer
 		tracked.Close()
 	case <-ctx.Done():
 		tracked.Close()
+	}
+}
+
+func (p *port) refused(raw net.Conn, err error) {
+	remote := raw.RemoteAddr().String()
+	host, _, _ := net.SplitHostPort(remote)
+	if p.seldom.may(host + err.Error()) {
+		p.log.Warn("refused a connection to the peers' port", keyRemote, remote, keyError, err)
 	}
 }
 

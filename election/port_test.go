@@ -1,10 +1,12 @@
 package election
 
 import (
+	"errors"
 	"net"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -87,4 +89,53 @@ func TestSilentConnectionsAreBounded(t *testing.T) {
 		}
 		return err == nil
 	})
+}
+
+// What a slow link needs more time for gets it; a link that takes nothing does not.
+func TestDeadlinesMoveByWhatIsSent(t *testing.T) {
+	exchange := func(t *testing.T, size int, rate int) (time.Duration, error) {
+		near, far := net.Pipe()
+		defer near.Close()
+		defer far.Close()
+		s := newStream(&port{raftDone: make(chan struct{})})
+		c := &dialedConn{stream: s, conn: near, used: time.Now()}
+		go func() { // the peer takes rate bytes a second, and answers a moment after the last one
+			for b, left := make([]byte, 16<<10), size; rate > 0; time.Sleep(time.Second * time.Duration(len(b)) / time.Duration(rate)) {
+				n, err := far.Read(b)
+				if left -= n; err != nil {
+					return
+				}
+				if left == 0 {
+					time.Sleep(minRaftTimeout / 2)
+					far.Write([]byte{1})
+					return
+				}
+			}
+		}()
+		start := time.Now()
+		if err := c.SetDeadline(start.Add(minRaftTimeout)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(make([]byte, size)); err != nil {
+			return time.Since(start), err
+		}
+		_, err := c.Read(make([]byte, 1))
+		return time.Since(start), err
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if took, err := exchange(t, maxAppendEntries*MaxCommand, slowest); err != nil {
+			t.Errorf("a slow link: %v after %v", err, took)
+		}
+		if took, err := exchange(t, MaxCommand, 0); !isTimeout(err) || took > 10*time.Second {
+			t.Errorf("a dead link: %v after %v", err, took)
+		}
+		if took, err := exchange(t, 100, 0); !isTimeout(err) || took != minRaftTimeout {
+			t.Errorf("a heartbeat on a dead link: %v after %v", err, took)
+		}
+	})
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }

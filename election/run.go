@@ -22,9 +22,9 @@ var ErrNotRunning = errors.New("node is not running")
 // Run takes part in the group until ctx ends, and calls lead for every term that this node leads, see [Lead]. It owns
 // every goroutine of the node; when it returns all of them have ended, lead included, and the stores are closed.
 //
-// When ctx ends, lead's context ends; once lead has returned, leadership is handed over, and Run returns nil. It
-// returns an error when the node cannot go on: a damaged entry, a panic of the state machine, or Close. A node runs
-// once.
+// When ctx ends, lead's context ends; once lead has returned, and not before, leadership is handed over, and Run
+// returns nil. It returns an error when the node cannot go on: a damaged entry, a panic of the state machine, or Close.
+// A node runs once.
 func (n *Node) Run(ctx context.Context, lead Lead) error {
 	claimed := false
 	n.claim.Do(func() { claimed = true })

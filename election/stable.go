@@ -71,7 +71,9 @@ func (s *store) setTerm(term uint64) error {
 		if err == nil || !s.running.Load() {
 			return err
 		}
-		s.log.Error("cannot save raft's term; waiting for the disk", keyTerm, term, keyError, err)
+		if s.seldom.may("term") {
+			s.log.Error("cannot save raft's term; waiting for the disk", keyTerm, term, keyError, err)
+		}
 		select {
 		case <-s.stop:
 			runtime.Goexit() // the node is being closed, and raft would panic on the error

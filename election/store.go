@@ -66,7 +66,9 @@ type store struct {
 	path  string
 	log   *slog.Logger
 	fatal func(error)
-	stop  chan struct{} // closed when the node stops
+
+	seldom *seldom
+	stop   chan struct{} // closed when the node stops
 
 	// running is set once raft's goroutines call: from then on damage stops the node.
 	running atomic.Bool
@@ -81,7 +83,8 @@ type store struct {
 
 // openStore locks the directory, verifies the bolt file in it, and opens or creates it.
 func openStore(dir string, log *slog.Logger, fatal func(error)) (*store, error) {
-	s := &store{path: filepath.Join(dir, storeFile), log: log, stop: make(chan struct{}), fatal: fatal}
+	s := &store{path: filepath.Join(dir, storeFile), log: log, stop: make(chan struct{}), fatal: fatal,
+		seldom: newSeldom()}
 	var err error
 	if s.lock, err = lockDir(dir); err != nil {
 		return nil, err

@@ -28,8 +28,9 @@ const alpn = "understudy-peer"
 
 // secure wraps connections in mutual TLS 1.3; nil passes them through.
 type secure struct {
-	files TLSFiles
-	log   *slog.Logger
+	files  TLSFiles
+	log    *slog.Logger
+	seldom *seldom
 
 	mu   sync.Mutex
 	last *keys // what was last read in whole
@@ -46,7 +47,7 @@ func newSecure(o Options) (*secure, error) {
 	if o.TLS == nil {
 		return nil, requireLoopback(o)
 	}
-	s := &secure{files: *o.TLS, log: o.Log}
+	s := &secure{files: *o.TLS, log: o.Log, seldom: newSeldom()}
 	k, err := s.read()
 	if err != nil {
 		return nil, err
@@ -99,7 +100,9 @@ func (s *secure) current() *keys {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.log.Warn("cannot read the TLS files; using those read before", keyError, err)
+		if s.seldom.may(err.Error()) {
+			s.log.Warn("cannot read the TLS files; using those read before", keyError, err)
+		}
 		return s.last
 	}
 	s.last = k

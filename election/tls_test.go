@@ -165,7 +165,7 @@ func strangerPort(t *testing.T, o Options, files *TLSFiles) *port {
 	t.Helper()
 	var sec *secure
 	if files != nil {
-		sec = &secure{files: *files, log: quiet}
+		sec = &secure{files: *files, log: quiet, seldom: newSeldom()}
 		k, err := sec.read()
 		if err != nil {
 			t.Fatal(err)
