@@ -9,6 +9,7 @@ import (
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/grouplab"
+	"github.com/understudy-ha/understudy/watchdog/natslab"
 )
 
 const (
@@ -17,6 +18,8 @@ const (
 	// calm is how long the reason must stand still, and grace how long after the threshold, before the end.
 	calm  = 2 * time.Second
 	grace = 4 * time.Second
+	// quorumNotice is how long NATS may take to notice that a meta group has lost its quorum: 10 s, looked at every 10 s.
+	quorumNotice = 21 * time.Second
 	// patience is how long after the threshold a demo goes on at most.
 	patience = 25 * time.Second
 )
@@ -136,10 +139,16 @@ func (w *watcher) settled(from time.Time) bool {
 	return w.stream.Attempt == nil && w.stream.Primary.Site == origin && time.Since(from) > w.window() && time.Since(w.changed) > calm
 }
 
-// window is how long after the fault a failover would have come. After a flap, which outlasts it, only a while.
+// window is how long after the fault a failover would have come. After a flap, which outlasts it, only a while; and where
+// the loss of the site is that of the meta quorum, until NATS itself has noticed.
 func (w *watcher) window() time.Duration {
-	if w.s.o.Fault == Flap {
+	switch w.s.o.Fault {
+	case Flap:
 		return grace
+	case Kill, Shutdown, Pause, Partition:
+		if w.s.o.Topology == natslab.TwoCluster && w.stream.Reason.Code != policy.MetaQuorumLost {
+			return max(w.s.o.After+grace, quorumNotice)
+		}
 	}
 	return w.s.o.After + grace
 }
