@@ -130,13 +130,14 @@ func (w *watcher) failedOver() bool {
 		w.p.flowingTo(w.stream.Primary.Stream) == nil
 }
 
-// settled reports that the threshold has long passed and the reason for not acting stands.
+// settled reports that the threshold has long passed and the reason for not acting stands. A failover that has begun, and
+// waits at its fence, has such a reason, too.
 func (w *watcher) settled(from time.Time) bool {
 	switch w.stream.Reason.Code {
 	case "", policy.InProgress, policy.ThresholdPending, policy.Suspect, policy.NoQuorum:
 		return false
 	}
-	return w.stream.Attempt == nil && w.stream.Primary.Site == origin && time.Since(from) > w.window() && time.Since(w.changed) > calm
+	return w.stream.Primary.Site == origin && time.Since(from) > w.window() && time.Since(w.changed) > calm
 }
 
 // window is how long after the fault a failover would have come. After a flap, which outlasts it, only a while; and where
