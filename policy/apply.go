@@ -113,8 +113,9 @@ func (st *StreamState) approve(s *State, c Command) error {
 func (st *StreamState) decided(s *State, c Command) error {
 	d := *c.Decision
 	st.Reason = d.Reason
-	if d.WouldHave {
+	if d.WouldHave && !st.Clock.WouldHave {
 		st.WouldHave++
+		st.Clock.WouldHave = true
 	}
 	if o := s.Override; d.Override != "" && o != nil && o.ID == d.Override {
 		next := *o

@@ -53,7 +53,7 @@ func (st *StreamState) tick(term, number uint64, r StreamRound, most time.Durati
 	k.Term, k.Round = term, number
 	switch r.Agreement {
 	case AgreedUp:
-		k.Outage, k.Agreed, k.Blind = 0, 0, 0
+		k.Outage, k.Agreed, k.Blind, k.WouldHave = 0, 0, 0, false
 		return
 	case AgreedDown:
 		add := r.Elapsed
@@ -92,7 +92,10 @@ func (m MemberState) learn(st StreamState, r MemberRound) MemberState {
 			}
 			m.Best, m.Config, m.ConfigSum = nil, nil, ""
 		}
-		m.Created, m.Recreated = s.Created, time.Time{}
+		m.Created = s.Created
+		if s == r.Now {
+			m.Recreated, m.Gone = time.Time{}, false
+		}
 		if s.Config != nil && (s == r.Now || m.Config == nil) {
 			m.Config, m.ConfigSum = s.Config, s.ConfigSum
 		}
@@ -104,6 +107,9 @@ func (m MemberState) learn(st StreamState, r MemberRound) MemberState {
 	}
 	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary {
 		m.Original = m.Config
+	}
+	if r.Evidence == NotFound && m.ID == st.Primary && !m.Deleted {
+		m.Gone = true
 	}
 	if r.Evidence == NotFound && m.Want == nil && m.ID != st.Primary {
 		m.Config, m.ConfigSum = nil, ""

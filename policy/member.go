@@ -73,6 +73,12 @@ func standWritten(m MemberState, shape Shape, stamp Stamp) (standing, Reason) {
 // membership is the gate: the first member that is not what the log says, in the order of their names. What is still
 // to be put back counts while the member can be reached; until then it is a debt that hinders nobody.
 func membership(st StreamState, sr StreamRules) (Reason, bool) {
+	switch p := st.Members[st.Primary.String()]; {
+	case p.Gone:
+		return reasonf(OriginDeleted, "%s was deleted by somebody: that is an act, not an outage, whatever became of its site since", st.Primary), false
+	case !p.Recreated.IsZero():
+		return reasonf(OriginRecreated, "%s was created anew by somebody: it is not the stream that the mirrors followed", st.Primary), false
+	}
 	for _, id := range watched(st, sr) {
 		s, reason := stand(st, id)
 		if s == foreign || s == lost {

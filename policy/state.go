@@ -104,6 +104,8 @@ type Clock struct {
 	Agreed time.Duration `json:"agreed"`
 	// Blind is the age of the newest answer of the primary when the outage began.
 	Blind time.Duration `json:"blind"`
+	// WouldHave says that alert-only mode has been counted in this outage.
+	WouldHave bool `json:"would_have,omitempty"`
 }
 
 // MemberState is what is agreed on about one member. Its role follows from StreamState.Primary and Promoted.
@@ -113,6 +115,8 @@ type MemberState struct {
 	// a primary or of a stream that we wrote.
 	Created   time.Time `json:"created,omitzero"`
 	Recreated time.Time `json:"recreated,omitzero"`
+	// Gone says that a primary was last seen deleted, and not by us: its site's death later is no outage.
+	Gone bool `json:"gone,omitempty"`
 	// Config is the newest logged raw config, ConfigSum its Sum.
 	Config    json.RawMessage `json:"config,omitempty"`
 	ConfigSum string          `json:"config_sum,omitempty"`

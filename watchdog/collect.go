@@ -40,7 +40,6 @@ func (s *service) serveReport(ctx context.Context, _ string, req []byte) ([]byte
 // collector keeps the newest report of each watchdog through one term.
 type collector struct {
 	s       *service
-	timeout time.Duration
 	mu      sync.Mutex
 	busy    map[string]bool
 	reports map[string]timedReport
