@@ -71,6 +71,7 @@ func (s *scene) find(ctx context.Context, primary policy.MemberID, acked map[str
 			r.Tail++
 		default:
 			r.Lost++
+			s.tell.now("demo", "lost", "message "+id+" was acked, and is nowhere")
 		}
 	}
 	return nil
@@ -115,9 +116,11 @@ func (s *scene) readStream(ctx context.Context, id policy.MemberID) (stored, err
 	return readAll(ctx, str)
 }
 
-// stored is what a stream holds: the id of each message, which is its content, too, by sequence.
+// stored is what a stream holds, by sequence: the id of each message, which is its content, too, and its time, which a
+// mirror keeps.
 type stored struct {
 	id   map[uint64]string
+	at   map[uint64]time.Time
 	last uint64
 }
 
@@ -134,10 +137,11 @@ func (s stored) ids(above uint64) map[string]bool {
 
 func (s stored) duplicates() int { return len(s.id) - len(s.ids(0)) }
 
-// fork is the highest sequence at which both hold the identical message.
+// fork is the highest sequence at which both hold the identical message. The time is part of that: a message that was
+// stored by the origin only and then retried may get the very sequence that it had there.
 func fork(a, b stored) uint64 {
 	for seq := min(a.last, b.last); seq > 0; seq-- {
-		if id, ok := a.id[seq]; ok && id == b.id[seq] {
+		if id, ok := a.id[seq]; ok && id == b.id[seq] && a.at[seq].Equal(b.at[seq]) {
 			return seq
 		}
 	}
@@ -149,7 +153,7 @@ func readAll(ctx context.Context, str jetstream.Stream) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	s := stored{id: map[uint64]string{}, last: info.State.LastSeq}
+	s := stored{id: map[uint64]string{}, at: map[uint64]time.Time{}, last: info.State.LastSeq}
 	if info.State.Msgs == 0 {
 		return s, nil
 	}
@@ -171,7 +175,7 @@ func readAll(ctx context.Context, str jetstream.Stream) (stored, error) {
 		if err != nil {
 			return s, err
 		}
-		s.id[meta.Sequence.Stream] = m.Headers().Get(nats.MsgIdHdr)
+		s.id[meta.Sequence.Stream], s.at[meta.Sequence.Stream] = m.Headers().Get(nats.MsgIdHdr), meta.Timestamp
 	}
 	return s, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestAccounts checks where messages are found, on stores made by hand.
@@ -18,6 +19,7 @@ func TestAccounts(t *testing.T) {
 		{"nothing left behind", "a b c d", "a b c d e", 4, 0, ""},
 		{"a tail", "a b c d", "a b x y z", 2, 0, "c d"},
 		{"a tail sent again", "a b c d", "a b x d d", 4, 1, ""},
+		{"a tail sent again, at its sequence", "a b c d", "a b x d+", 2, 0, "c d"},
 		{"an empty mirror", "a b", "", 0, 0, "a b"},
 	} {
 		old, primary := storeOf(c.old), storeOf(c.primary)
@@ -29,11 +31,16 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
+// storeOf makes a store of ids; one with a plus was stored later.
 func storeOf(ids string) stored {
-	s := stored{id: map[uint64]string{}}
+	s := stored{id: map[uint64]string{}, at: map[uint64]time.Time{}}
 	for _, id := range strings.Fields(ids) {
 		s.last++
-		s.id[s.last] = id
+		id, again := strings.CutSuffix(id, "+")
+		s.id[s.last], s.at[s.last] = id, time.Unix(int64(s.last), 0)
+		if again {
+			s.at[s.last] = s.at[s.last].Add(time.Minute)
+		}
 	}
 	return s
 }

@@ -72,14 +72,14 @@ func later(a, b time.Time) time.Time {
 
 // lookAtGroup notices elections.
 func (w *watcher) lookAtGroup(st api.Status) {
-	old := w.last
-	w.last = st
+	old, since := w.last, later(w.lookedAt, w.t.fault) // it came between two looks
+	w.last, w.lookedAt = st, time.Now()
 	switch {
 	case st.Leader == old.Leader:
 	case st.Leader == "":
-		w.tell.now("watchdogs", "no_leader", fmt.Sprintf("%s, the leader, is not heard any more: the others elect", old.Leader))
+		w.tell.at(since, "watchdogs", "no_leader", fmt.Sprintf("%s, the leader, is not heard any more: the others elect", old.Leader))
 	default:
-		w.tell.now(st.Leader, "leader", fmt.Sprintf("is the leader now, elected by a majority of the %d watchdogs (term %d)", len(st.Peers), st.Term))
+		w.tell.at(since, st.Leader, "leader", fmt.Sprintf("is the leader now, elected by a majority of the %d watchdogs (term %d)", len(st.Peers), st.Term))
 	}
 }
 
@@ -121,14 +121,19 @@ func (w *watcher) verdict(o api.ObserverStatus) {
 	case is == "silent":
 		w.tell.now("watchdogs", "silent", o.Node+" does not report: it does not count as seeing anything")
 	case o.Verdict == policy.Down:
-		if w.t.down.IsZero() {
-			w.t.down = at
-		}
+		w.sawDown(at)
 		w.tell.at(at, o.Node, "verdict", fmt.Sprintf("sees %s down: %s", streamName, evidence(o.Evidence)))
 	case o.Verdict == policy.Up:
 		w.tell.at(at, o.Node, "verdict", fmt.Sprintf("sees %s up", streamName))
 	default:
 		w.tell.at(at, o.Node, "verdict", fmt.Sprintf("cannot tell: %s", evidence(o.Evidence)))
+	}
+}
+
+// sawDown keeps the first verdict down: the status may tell of it later than the log.
+func (w *watcher) sawDown(at time.Time) {
+	if w.t.down.IsZero() || at.Before(w.t.down) {
+		w.t.down = at
 	}
 }
 
@@ -172,9 +177,7 @@ func (w *watcher) lookAtHistory(list []policy.Entry) {
 func (w *watcher) entry(e policy.Entry) string {
 	switch e.Kind {
 	case "origin_down":
-		if w.t.down.IsZero() {
-			w.t.down = e.At
-		}
+		w.sawDown(e.At)
 		return "AGREED DOWN, the outage clock runs: " + e.Reason.Text
 	case "origin_suspect":
 		w.reason = e.Reason

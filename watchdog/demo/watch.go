@@ -37,6 +37,7 @@ type watcher struct {
 	stopped     bool // publishing
 
 	last      api.Status
+	lookedAt  time.Time
 	lastErr   error
 	stream    api.StreamStatus
 	changed   time.Time // of its reason or state
