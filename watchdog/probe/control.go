@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
-
-	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 // control is the question beside the questions: does the API of a site answer at all, whatever the stream? It is asked
@@ -48,65 +45,4 @@ func (o *Observer) serve(ctx context.Context, c *control, over <-chan struct{}) 
 	}
 	c.err = c.site.askAPI(ctx)
 	o.answered(c.err)
-}
-
-// listen asks a site for a sign of life, and again while the pass lasts: one that is silent shows only by then whether
-// it is alone in that.
-func (o *Observer) listen(ctx context.Context, s *site, again time.Duration, over <-chan struct{}) {
-	t := time.NewTicker(max(again, time.Millisecond))
-	defer t.Stop()
-	for {
-		o.answered(s.conn.Ping(ctx))
-		select {
-		case <-t.C:
-		case <-over:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// askForSigns makes sure, while there is time, that somebody was heard of since the looks that found a member down. It
-// returns at the first sign; what it started is in started.
-func (o *Observer) askForSigns(ctx context.Context, p *pass, started *sync.WaitGroup) {
-	o.mu.Lock()
-	doubt := p.doubt
-	o.mu.Unlock()
-	if doubt.IsZero() || o.heardSince(doubt) {
-		return
-	}
-	asked := make(chan struct{}, len(p.plan.sites))
-	for _, s := range p.plan.sites {
-		started.Go(func() {
-			o.answered(s.conn.Ping(ctx))
-			asked <- struct{}{}
-		})
-	}
-	for range p.plan.sites {
-		if <-asked; o.heardSince(doubt) {
-			return
-		}
-	}
-}
-
-// answered notes that somebody lives out there, if that is what an error shows: a refusal and "no responders" do, and
-// so does nil.
-func (o *Observer) answered(err error) {
-	for _, silence := range []error{
-		jsapi.ErrTimeout, jsapi.ErrDisconnected, jsapi.ErrConnecting, jsapi.ErrAuth, context.Canceled,
-	} {
-		if errors.Is(err, silence) {
-			return
-		}
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.heard = time.Now()
-}
-
-func (o *Observer) heardSince(t time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.heard.After(t)
 }

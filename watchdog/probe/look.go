@@ -27,31 +27,31 @@ func (a path) leads() bool { return a.err == nil && look.EvidenceOfInfo(a.info) 
 // lookAt asks for one member through its own site, and, when that does not answer soon, through the others too. So
 // healthy streams cost one request.
 func (o *Observer) lookAt(ctx context.Context, p *pass, t target) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var wg sync.WaitGroup
 	own := make(chan path, 1)
 	wg.Go(func() { own <- o.ask(ctx, t.own, t.id.Stream) })
 	first, ended := soon(own, p.plan.patience())
 	if ended && first.leads() {
-		o.keep(p, t, []path{first})
+		o.keep(ctx, p, t, []path{first})
 		return
 	}
 	p.controls[t.own].want()
+	some, cancelOthers := context.WithCancel(ctx)
+	defer cancelOthers()
 	paths := make([]path, 1+len(t.others))
 	for i, s := range t.others {
 		p.controls[s].want()
-		wg.Go(func() { paths[i+1] = o.ask(ctx, s, t.id.Stream) })
+		wg.Go(func() { paths[i+1] = o.ask(some, s, t.id.Stream) })
 	}
 	if !ended {
 		first = <-own
 	}
 	if first.leads() {
-		cancel()
+		cancelOthers()
 	}
 	wg.Wait()
 	paths[0] = first
-	o.keep(p, t, paths)
+	o.keep(ctx, p, t, paths)
 }
 
 // soon waits for a path, but not longer than patience.
@@ -75,11 +75,12 @@ func (o *Observer) ask(ctx context.Context, s *site, stream string) path {
 }
 
 // keep takes what the paths to a member gave into memory.
-func (o *Observer) keep(p *pass, t target, paths []path) {
+func (o *Observer) keep(ctx context.Context, p *pass, t target, paths []path) {
 	var looks []seen
 	var best *path
 	for i, a := range paths {
 		if l, ok := judge(p, t, a); ok {
+			l = o.doubt(ctx, p, l)
 			looks = append(looks, l)
 			o.o.Looked(t.stream, t.id, l.Look)
 		}
@@ -95,11 +96,6 @@ func (o *Observer) keep(p *pass, t target, paths []path) {
 	}
 	m := g.members[t.id]
 	m.keep(p.stamp, looks)
-	for _, l := range looks {
-		if l.Evidence.Verdict() == policy.Down && l.doubt.After(p.doubt) {
-			p.doubt = l.doubt
-		}
-	}
 	if best != nil {
 		level, _ := best.via.apiLevel()
 		o.learn(g, t, m, snapshot(best.info, level), *best)
@@ -115,6 +111,21 @@ func (o *Observer) learn(g *guarded, t target, m *member, s *policy.Snapshot, fr
 	g.learn(t.id, s.Config)
 }
 
+// doubt asks, before a member is said to be down, whether it is not we who are cut off: unless some site gives a sign of
+// life after the failure, or after the answer was overdue. A sign from since the question would not do, since what cut us
+// off may have come just then.
+func (o *Observer) doubt(ctx context.Context, p *pass, l seen) seen {
+	if l.Evidence.Verdict() != policy.Down {
+		return l
+	}
+	overdue := l.ended.Add(min(0, p.plan.patience()-l.Took))
+	if !o.aliveSince(ctx, p, overdue) {
+		l.Detail = string(l.Evidence) + ", and no site gives a sign of life: " + l.Detail
+		l.Evidence = policy.Isolated
+	}
+	return l
+}
+
 // judge turns a path into a look; false when it says nothing about the member.
 func judge(p *pass, t target, a path) (seen, bool) {
 	if errors.Is(a.err, context.Canceled) || errors.Is(a.err, jsapi.ErrConnecting) {
@@ -122,7 +133,6 @@ func judge(p *pass, t target, a path) (seen, bool) {
 	}
 	l := seen{ended: a.ended}
 	l.Via, l.Took = a.via.entry.Site, a.ended.Sub(a.began)
-	l.doubt = a.began.Add(min(l.Took, p.plan.patience()))
 	if a.err == nil {
 		l.Evidence = look.EvidenceOfInfo(a.info)
 		return l, true
@@ -130,6 +140,9 @@ func judge(p *pass, t target, a path) (seen, bool) {
 	l.Evidence, l.Detail = look.EvidenceOf(a.err), a.err.Error()
 	api := errNotAsked
 	if l.Evidence == policy.Timeout {
+		if l.Took < p.plan.patience() {
+			return seen{}, false // asked at the pass's very end: no time to answer
+		}
 		api = p.controls[a.via].answer()
 		l.Evidence, l.Detail = unanswered(api)
 	}

@@ -37,9 +37,6 @@ type member struct {
 type seen struct {
 	policy.Look
 	ended time.Time
-	// doubt is when an answer was overdue, or the failure came. If nobody gives a sign of life after that, a member that
-	// looks down shows nothing but our own isolation.
-	doubt time.Time
 }
 
 func (g *guarded) join(a, b policy.MemberID) {

@@ -15,8 +15,7 @@ type Options struct {
 	Node string // which watchdog this is
 	Site string // and where
 	Log  *slog.Logger
-	// Looked, when set, hears of each look as it ends, before it is known whether this observer is isolated. It is called
-	// from many goroutines and must not block.
+	// Looked, when set, hears of each look. It is called from many goroutines and must not block.
 	Looked func(stream string, id policy.MemberID, l policy.Look)
 	// Concurrency limits the members of one site that are looked at together; default 512. A server's API queue holds
 	// 10,000 requests, and drops them all when it overflows.

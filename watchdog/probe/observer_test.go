@@ -135,7 +135,7 @@ func TestManyStreamsAndCallers(t *testing.T) {
 		r.create(id, fmt.Sprintf(`"subjects":["s%d"]`, i))
 		rules.Streams[id.Stream] = policy.StreamRules{Name: id.Stream, Origin: id, Interval: time.Minute}
 	}
-	r.config.Rules = rules
+	r.config.Rules, r.config.Timeout = rules, 5*time.Second
 	few := probe.New(probe.Options{Node: "wd", Site: office, Log: discard, Concurrency: 4})
 	few.Configure(r.config)
 	serve(t, few)

@@ -16,7 +16,7 @@ type pass struct {
 	stamp
 	plan     *plan
 	controls map[*site]*control
-	doubt    time.Time // a sign of life from later than this is needed; zero when no look found a member down
+	signs    signs
 }
 
 // target is one member to be looked at.
@@ -39,22 +39,21 @@ func (o *Observer) run(ctx context.Context, p *pass) {
 	}
 	ctx, cancel := context.WithDeadline(ctx, p.began.Add(askFor(p.plan.config.Timeout)))
 	defer cancel()
-	var signs, looks sync.WaitGroup
+	var looks sync.WaitGroup
 	over := make(chan struct{})
 	for _, s := range p.plan.sites {
 		c := newControl(s)
 		p.controls[s] = c
-		signs.Go(func() { o.listen(ctx, s, p.plan.patience(), over) })
-		signs.Go(func() { o.serve(ctx, c, over) })
+		p.signs.wg.Go(func() { o.listen(ctx, s, p.plan.patience(), over) })
+		p.signs.wg.Go(func() { o.serve(ctx, c, over) })
 	}
 	for _, targets := range o.targets(p) {
 		looks.Go(func() { o.lookByInfo(ctx, p, targets) })
 	}
 	looks.Wait()
 	close(over)
-	o.askForSigns(ctx, p, &signs)
 	close(p.done)
-	signs.Wait()
+	p.signs.wg.Wait()
 }
 
 // askFor is the part of a probe's time in which questions may be answered; the rest is for gathering.

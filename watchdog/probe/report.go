@@ -36,7 +36,7 @@ func (o *Observer) reportStream(g *guarded, r *policy.Report) policy.StreamRepor
 	for id, m := range g.members {
 		mr := policy.MemberReport{Last: m.snapshot()}
 		if !m.stamp.began.IsZero() && m.stamp.term == o.term && m.stamp.round+mayLag >= o.round {
-			mr.Looks = o.looks(m)
+			mr.Looks = m.aged()
 			r.Round = min(r.Round, m.stamp.round)
 		}
 		if len(mr.Looks) == 0 {
@@ -47,16 +47,11 @@ func (o *Observer) reportStream(g *guarded, r *policy.Report) policy.StreamRepor
 	return s
 }
 
-// looks are a member's latest looks with their ages as of now. One that found the member down, with no sign of life from
-// anywhere since there was doubt, tells of our own isolation.
-func (o *Observer) looks(m *member) []policy.Look {
+// aged are a member's latest looks with their ages as of now.
+func (m *member) aged() []policy.Look {
 	looks := make([]policy.Look, 0, len(m.looks))
 	for _, l := range m.looks {
 		l.Age = time.Since(l.ended)
-		if l.Evidence.Verdict() == policy.Down && !o.heard.After(l.doubt) {
-			l.Detail = string(l.Evidence) + ", and no site gives a sign of life: " + l.Detail
-			l.Evidence = policy.Isolated
-		}
 		looks = append(looks, l.Look)
 	}
 	return looks
