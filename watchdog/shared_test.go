@@ -162,8 +162,10 @@ func (w *world) quorumLost(t *testing.T) {
 	if resp.Outcome != api.OutcomeRefused || resp.Reason.Code != policy.MetaQuorumLost {
 		t.Errorf("failover on request: %+v, want refused, meta_quorum_lost", resp)
 	}
-	if st := w.awaitStatus(t, soon, "ORDERS", lost); st.Epoch != 0 {
-		t.Errorf("epoch %d, want 0", st.Epoch)
+	// NATS may take longer than the threshold to notice that its quorum is lost: an attempt may then have begun, and waits
+	// at its fence. Nothing may be promoted.
+	if st := w.awaitStatus(t, soon, "ORDERS", lost); st.Attempt != nil && st.Attempt.PromoteOpened || st.Primary.Site != "east" {
+		t.Errorf("promoted without a meta quorum: %+v", st)
 	}
 	if err := w.lab.Site("east").Restart(w.ctx); err != nil {
 		t.Fatal(err)
