@@ -27,10 +27,12 @@ func newLive(j *journal) *live {
 	return &live{journal: j, rounds: map[string]timedRound{}, hashes: map[string]string{}, freshAt: map[string]time.Time{}}
 }
 
-func (l *live) set(name string, r policy.StreamRound) {
+func (l *live) set(rounds map[string]policy.StreamRound) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.rounds[name] = timedRound{StreamRound: r, at: time.Now()}
+	for name, r := range rounds {
+		l.rounds[name] = timedRound{StreamRound: r, at: time.Now()}
+	}
 }
 
 func (l *live) heard(reports []policy.Report, term, round uint64) {

@@ -119,14 +119,14 @@ func (t *term) oneRound(ctx context.Context, l *live, names []string) error {
 	}
 	cmd := &policy.RoundCommand{Term: t.number, Number: t.round, Streams: map[string]policy.StreamRound{},
 		Rules: map[string]policy.StreamRules{}, Intervals: map[string]time.Duration{}}
-	state := t.s.replica.State()
+	state, rounds := t.s.replica.State(), map[string]policy.StreamRound{}
 	for _, name := range names {
 		sr, ok := rules.Streams[name]
 		if !ok {
 			continue
 		}
 		r := t.merge(rules, state, sr, reports)
-		l.set(name, r)
+		rounds[name] = r
 		if policy.Worth(state, sr, r) {
 			cmd.Streams[name], cmd.Intervals[name] = r, sr.Interval
 			if _, known := state.Streams[name]; !known {
@@ -140,6 +140,7 @@ func (t *term) oneRound(ctx context.Context, l *live, names []string) error {
 			return t.survivable(ctx, "round", err)
 		}
 	}
+	l.set(rounds) // not before the log has them: the status must not run ahead of what is decided by
 	for _, name := range names {
 		if err := t.act(ctx, name); err != nil {
 			return t.survivable(ctx, "act on "+name, err)
