@@ -34,7 +34,6 @@ type Node struct {
 
 	fatal   *latch // the node must stop at once; its error is Run's
 	claim   sync.Once
-	running atomic.Bool
 	done    chan struct{} // closed when Run has returned, or Close released a node that never ran
 }
 
