@@ -32,9 +32,9 @@ type Node struct {
 	verify verifier
 	health health
 
-	fatal   *latch // the node must stop at once; its error is Run's
-	claim   sync.Once
-	done    chan struct{} // closed when Run has returned, or Close released a node that never ran
+	fatal *latch // the node must stop at once; its error is Run's
+	claim sync.Once
+	done  chan struct{} // closed when Run has returned, or Close released a node that never ran
 }
 
 // errStopped is what a state machine that has been stopped answers.
