@@ -92,6 +92,9 @@ func newGroup(t *testing.T, n int, tune func(*Options)) *group {
 			Lease: DefaultHeartbeat, // the machine of a test may be busy
 			Log:   slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", p.ID),
 		}
+		if n == 1 { // nobody to wait for
+			o.Heartbeat, o.Election, o.Lease = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
+		}
 		if tune != nil {
 			tune(&o)
 		}
