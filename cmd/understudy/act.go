@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"os/user"
 	"slices"
 
@@ -10,31 +13,47 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/api"
 )
 
-// caller names who asks, for the history.
+// caller names who asks, for the history. Behind sudo that is the person, not root; it is a help to readers and no
+// proof, since whoever may use the socket may say anything.
 func caller() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
 	if u, err := user.Current(); err == nil {
 		return u.Username
 	}
 	return "unknown"
 }
 
+// commander is the way to a watchdog that takes commands.
+func (a *app) commander() (*api.Client, error) {
+	c, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	return c, c.TakesCommands()
+}
+
 // do sends a command, prints its outcome, and turns it into the exit code.
 func (a *app) do(ctx context.Context, r api.Request) error {
-	c, err := a.client()
+	c, err := a.commander()
 	if err != nil {
 		return err
 	}
 	return a.doBy(ctx, c, r)
 }
 
+// doBy is do for a command that has asked the watchdog something before.
 func (a *app) doBy(ctx context.Context, c *api.Client, r api.Request) error {
 	r.By = caller()
 	resp, err := c.Do(ctx, r)
 	if err != nil {
 		return err
 	}
-	for _, name := range sortedStreams(resp) {
-		fmt.Fprintf(a.stdout, "%s: %s\n", name, clean(reasonText(resp.Streams[name])))
+	if done := resp.Outcome == api.OutcomeDone; done || len(resp.Streams) > 1 { // of one stream, the error says it all
+		for _, name := range slices.Sorted(maps.Keys(resp.Streams)) {
+			fmt.Fprintf(a.stdout, "%s: %s\n", name, clean(reasonText(resp.Streams[name])))
+		}
 	}
 	switch resp.Outcome {
 	case api.OutcomeDone:
@@ -47,16 +66,23 @@ func (a *app) doBy(ctx context.Context, c *api.Client, r api.Request) error {
 	case api.OutcomeRetry:
 		return &exit{exitRetry, fmt.Errorf("try again: %s", clean(reasonText(resp.Reason)))}
 	}
+	if err := a.guarded(ctx, c, r.Stream); err != nil {
+		return err
+	}
 	return &exit{exitFailed, fmt.Errorf("%s failed: %s", r.Verb, clean(reasonText(resp.Reason)))}
 }
 
-func sortedStreams(resp api.Response) []string {
-	names := make([]string, 0, len(resp.Streams))
-	for n := range resp.Streams {
-		names = append(names, n)
+// guarded returns an *UnknownStreamError if the watchdog says that it does not guard the stream; of a watchdog that
+// says nothing, nothing is known.
+func (a *app) guarded(ctx context.Context, c *api.Client, stream string) error {
+	if stream == "" {
+		return nil
 	}
-	slices.Sort(names)
-	return names
+	var unknown *api.UnknownStreamError
+	if _, err := c.Stream(ctx, stream); errors.As(err, &unknown) {
+		return unknown
+	}
+	return nil
 }
 
 // awaiting returns the stream's status if it waits for an approval, and the candidate that it shows.

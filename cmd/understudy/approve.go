@@ -18,7 +18,7 @@ when another target is better, or when more would be left behind.`,
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, err := a.client()
+			c, err := a.commander()
 			if err != nil {
 				return err
 			}
@@ -31,6 +31,8 @@ when another target is better, or when more would be left behind.`,
 				return &exit{exitRefused, fmt.Errorf("%s waits for no approval: %s", s.Name, clean(reasonText(s.Reason)))}
 			}
 			shown := policy.Approval{Epoch: s.Epoch + 1, Target: policy.MemberID{Site: best.Site, Stream: best.Stream}, Loss: s.Loss}
+			fmt.Fprintf(a.stdout, "%s: failover %d from %s to %s; %s would be left behind\n", s.Name, shown.Epoch, s.Primary,
+				shown.Target, lossText(shown.Loss))
 			return a.doBy(cmd.Context(), c, api.Request{Verb: api.VerbApprove, Stream: s.Name, Approval: &shown})
 		},
 	}

@@ -23,7 +23,7 @@ eligibility, or subjects that cannot be released. It is tried for 10 seconds, th
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, err := a.client()
+			c, err := a.commander()
 			if err != nil {
 				return err
 			}
@@ -56,13 +56,17 @@ func failoverPlan(s api.StreamStatus, site string, allowLoss bool) string {
 	if allowLoss {
 		limit = "any number may be left behind"
 	}
-	return fmt.Sprintf("%s is %s: %s\nThis takes its subjects from %s and promotes %s; a mirror that was promoted cannot become one again without being deleted.\nLeft behind: %s; %s.",
-		s.Name, s.State, clean(reasonText(s.Reason)), s.Primary, to, lossText(s.Loss), limit)
+	p := &page{}
+	p.para("", fmt.Sprintf("%s is %s: %s", s.Name, s.State, reasonText(s.Reason)))
+	p.para("", fmt.Sprintf("This takes its subjects from %s and promotes %s; a promoted mirror becomes one again only by being "+
+		"deleted and made anew.", s.Primary, to))
+	p.para("", fmt.Sprintf("Left behind: %s; %s.", lossText(s.Loss), limit))
+	return p.String()
 }
 
 // confirm asks a person; without one, --yes must have said it.
 func (a *app) confirm(cmd *cobra.Command, plan string, yes bool) error {
-	fmt.Fprintln(a.stderr, plan)
+	fmt.Fprint(a.stderr, plan)
 	if yes {
 		return nil
 	}

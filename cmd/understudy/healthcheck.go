@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -17,17 +19,9 @@ func healthcheckCommand(a *app) *cobra.Command {
 origin, nor of leadership.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			addr := a.addr
-			if addr == "" {
-				c, err := a.readConfig()
-				if err != nil {
-					return err
-				}
-				addr = "http://" + c.HTTP.Listen
-			}
-			c, err := api.URLClient(addr)
+			c, err := a.healthClient()
 			if err != nil {
-				return &exit{exitUsage, fmt.Errorf("--addr: %w", err)}
+				return err
 			}
 			path := api.PathReady
 			if live {
@@ -46,4 +40,23 @@ origin, nor of leadership.`,
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "ask /livez instead: do the loops of the process advance?")
 	return cmd
+}
+
+// healthClient asks where a probe from outside would, unless a flag names another place.
+func (a *app) healthClient() (*api.Client, error) {
+	if a.addr != "" || a.socket != "" {
+		return a.client()
+	}
+	c, err := a.readConfig()
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(c.HTTP.Listen)
+	if err != nil || port == "0" {
+		return nil, &exit{exitConfig, fmt.Errorf("http.listen %q has no fixed port to ask at: give --addr or --socket", c.HTTP.Listen)}
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost" // listening everywhere is no place to ask at
+	}
+	return api.URLClient("http://" + net.JoinHostPort(host, port))
 }

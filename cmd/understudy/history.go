@@ -1,9 +1,9 @@
 package main
 
 import (
-	"strconv"
-
+	"errors"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +21,9 @@ phase of every failover, holds and requests. Times are UTC.`,
 		Args:              args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if limit < 0 {
+				return usageError(cmd, errors.New("--limit is negative"))
+			}
 			c, err := a.client()
 			if err != nil {
 				return err

@@ -38,6 +38,29 @@ func (p *page) labelled(label, s string) {
 	}
 }
 
+// list adds items after a label, on as many lines as they need; the items may be painted. No items, no line.
+func (p *page) list(label string, items []string) {
+	if len(items) == 0 {
+		return
+	}
+	line, used := label, len(label)
+	for i, item := range items {
+		if i < len(items)-1 {
+			item += ","
+		}
+		n := text.StringWidthWithoutEscSequences(item)
+		if used > len(label) && used+1+n > pageWidth {
+			p.line("%s", line)
+			line, used = strings.Repeat(" ", len(label)), len(label)
+		}
+		if used > len(label) {
+			line, used = line+" ", used+1
+		}
+		line, used = line+item, used+n
+	}
+	p.line("%s", line)
+}
+
 // column is one column of a table; a wider text is broken at width, 0 being as wide as it gets.
 type column struct {
 	head  string

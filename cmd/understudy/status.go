@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -115,22 +116,19 @@ func (p *page) group(s api.Status) {
 	if !s.Quorum {
 		quorum = p.bad("quorum: NO, nothing can be decided")
 	}
-	held := "not held"
+	held := "; not held"
 	if s.Held {
-		held = p.warn("HELD by " + clean(s.HeldBy) + ", nothing is written")
+		held = ""
 	}
-	p.line("Watchdog %s answers; %s (term %d); %s; %s", p.bold(s.Node), leader, s.Term, quorum, held)
-	if len(s.Peers) == 0 {
-		return
+	p.line("Watchdog %s answers; %s (term %d); %s%s", p.bold(s.Node), leader, s.Term, quorum, held)
+	if s.Held {
+		p.line("%s", p.warn("HELD by "+clean(s.HeldBy)+": nothing is written"))
 	}
-	text := ""
+	peers := make([]string, len(s.Peers))
 	for i, peer := range s.Peers {
-		if i > 0 {
-			text += ", "
-		}
-		text += p.peer(peer, s)
+		peers[i] = p.peer(peer, s)
 	}
-	p.line("Watchdogs: %s", text)
+	p.list("Watchdogs: ", peers)
 }
 
 func (p *page) peer(peer api.PeerStatus, s api.Status) string {
@@ -144,14 +142,7 @@ func (p *page) peer(peer api.PeerStatus, s api.Status) string {
 	if peer.ConfigHash != "" && peer.ConfigHash != s.Hash {
 		notes = append(notes, p.warn("OTHER CONFIG "+clean(peer.ConfigHash)))
 	}
-	text := peer.Node + " ("
-	for i, n := range notes {
-		if i > 0 {
-			text += ", "
-		}
-		text += n
-	}
-	return text + ")"
+	return peer.Node + " (" + strings.Join(notes, ", ") + ")"
 }
 
 // eligible counts the members that could take over.

@@ -139,7 +139,7 @@ func note(o api.ObserverStatus) string {
 
 // brief is one line for each of many healthy streams.
 func (p *page) brief(list []api.StreamStatus) {
-	columns := []column{{head: "stream", width: 26}, {head: "primary", width: 26}, {head: "mode"}, {head: "last seq", right: true},
+	columns := []column{{head: "stream", width: 22}, {head: "primary", width: 22}, {head: "mode"}, {head: "last seq", right: true},
 		{head: "behind", right: true}, {head: "can take over", right: true}}
 	var rows [][]string
 	for _, s := range list {

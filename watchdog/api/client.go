@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -96,11 +97,19 @@ func (c *Client) Check(ctx context.Context, path string) (bool, string, error) {
 	return code == http.StatusOK, text, nil
 }
 
-// Do sends a command and waits for its outcome. Commands go to the admin socket only: a client of a URL gets
-// ErrReadOnly. When the answer is lost, what became of the command is unknown, and the error says so.
+// TakesCommands returns ErrReadOnly for a client of a URL: commands go to the admin socket only.
+func (c *Client) TakesCommands() error {
+	if c.socket {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrReadOnly, readOnlyRemedy)
+}
+
+// Do sends a command and waits for its outcome. When the answer is lost, what became of the command is not known, and
+// the error says so.
 func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
-	if !c.socket {
-		return Response{}, fmt.Errorf("%w: %s", ErrReadOnly, readOnlyRemedy)
+	if err := c.TakesCommands(); err != nil {
+		return Response{}, err
 	}
 	if err := r.Validate(); err != nil {
 		return Response{}, err
@@ -110,8 +119,11 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 		return Response{}, fmt.Errorf("encode %s: %w", r.Verb, err)
 	}
 	code, answer, err := c.ask(ctx, http.MethodPost, PathCommand, body, Timeout+5*time.Second)
+	if errors.Is(err, ErrNotRunning) || errors.Is(err, ErrPermission) {
+		return Response{}, err // it was never sent
+	}
 	if err != nil {
-		return Response{}, err
+		return Response{}, fmt.Errorf("%w; the command may have been taken: `understudy history` tells", err)
 	}
 	var resp Response
 	if err := json.Unmarshal(answer, &resp); err != nil || resp.Outcome == "" {

@@ -62,9 +62,10 @@ func (c *Client) unreached(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: this user may not use %s: try sudo, or run as the watchdog's user", ErrPermission, c.place)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w from %s: `understudy status` tells what became of it", ErrTimeout, c.place)
+		return fmt.Errorf("%w from %s", ErrTimeout, c.place)
 	case errors.Is(err, fs.ErrNotExist) && c.socket:
-		return fmt.Errorf("%w: there is no socket %s: is the watchdog running on this host? (other places: --socket PATH, --addr URL)", ErrNotRunning, c.place)
+		return fmt.Errorf("%w: there is no socket %s: is the watchdog running on this host? (--socket PATH and --addr URL "+
+			"name other places)", ErrNotRunning, c.place)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: nobody listens at %s: is the watchdog running?", ErrNotRunning, c.place)
 	}

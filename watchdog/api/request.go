@@ -38,7 +38,7 @@ func (r Request) Validate() error {
 		return bad("by is missing: the history names who asked")
 	case r.Stream == "" && (r.Verb == VerbApprove || r.Verb == VerbFailover):
 		return bad("%s needs a stream", r.Verb)
-	case r.Stream != "" && (r.Verb == VerbReload || r.Verb == VerbSignal):
+	case r.Stream != "" && (r.Verb == VerbReload || r.Verb == VerbSignal || r.Verb == VerbTransfer):
 		return bad("%s takes no stream", r.Verb)
 	case (r.Site != "" || r.AllowLoss) && r.Verb != VerbFailover:
 		return bad("site and allow_loss belong to failover")
@@ -46,6 +46,10 @@ func (r Request) Validate() error {
 		return bad("version belongs to hold and resume")
 	case r.Approval != nil && r.Verb != VerbApprove:
 		return bad("approval belongs to approve")
+	case r.Verb == VerbTransfer && r.Node == "":
+		return bad("transfer needs a node")
+	case r.Node != "" && r.Verb != VerbTransfer:
+		return bad("node belongs to transfer")
 	case r.Verb == VerbSignal && !slices.Contains(Signals(), r.Signal):
 		return bad("signal %q is none of %s", r.Signal, strings.Join(Signals(), ", "))
 	case r.Verb != VerbSignal && r.Signal != "":
