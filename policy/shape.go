@@ -58,6 +58,9 @@ const (
 	metaWatchdog = "understudy.watchdog"
 )
 
+// serverMeta begins the metadata keys that belong to the server: it adds them to every answer.
+const serverMeta = "_nats."
+
 const parkPrefix = "$devnull."
 
 // ParkSubject is the subject that a parked member is bound to. It carries the site because leafnodes carry subjects
@@ -175,7 +178,7 @@ func (c rawConfig) withStamp(s Stamp, inherit map[string]string) map[string]stri
 	c.get("metadata", &own)
 	for _, m := range []map[string]string{inherit, own} {
 		for k, v := range m {
-			if !strings.HasPrefix(k, "_nats.") && !strings.HasPrefix(k, "understudy.") {
+			if !strings.HasPrefix(k, serverMeta) && !strings.HasPrefix(k, "understudy.") {
 				meta[k] = v
 			}
 		}
