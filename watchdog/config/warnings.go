@@ -5,14 +5,23 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/understudy-ha/understudy/policy"
 )
+
+// slowAnswer is how long a probe must wait to hear what the meta group says of a stream that it cannot serve: nats-server
+// answers 10118 and 10008 after 500 ms.
+const slowAnswer = 600 * time.Millisecond
 
 // Warnings returns what is allowed, yet most likely not what the operator wants.
 func (c *Config) Warnings() []*Problem {
 	l := &list{src: c.src}
 	c.warnWatchdogs(l)
+	if c.Probe.Timeout < slowAnswer {
+		l.add("probe.timeout", short(c.Probe.Timeout)+" is too short to hear that a stream's servers are known to be offline, or that the "+
+			"meta group has no quorum: NATS says so after 500ms", "use 600ms at least")
+	}
 	used := map[string]bool{}
 	for i, s := range c.Streams {
 		at := "streams[" + strconv.Itoa(i) + "]"
