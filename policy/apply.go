@@ -185,6 +185,9 @@ func (st *StreamState) result(s *State, c Command) error {
 			return refuse("attempt %d can only go forward", a.Epoch)
 		}
 		a.Phase, a.Waiting = PhaseAborting, r.Reason
+		if r.Reason.Code == Healthy { // the leader just got an answer: that is an up, whatever the votes say
+			st.Clock.Outage, st.Clock.Agreed, st.Clock.Blind = 0, 0, 0
+		}
 		s.note(c.At, st.Name, a.Epoch, "failover_aborting", r.Reason)
 		return nil
 	case OutcomeDone:

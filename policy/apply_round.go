@@ -28,7 +28,7 @@ func applyRound(s State, c Command) (State, error) {
 
 // round takes one round of the stream: the clock first, then what was learned of the members.
 func (st *StreamState) round(c Command, r StreamRound, interval time.Duration) {
-	st.tick(c.Round.Term, c.Round.Number, r, 2*interval)
+	st.tick(c.Round.Term, c.Round.Number, r, clampIntervals*interval)
 	if r.Agreement == AgreedUp {
 		st.Approval = nil
 	}

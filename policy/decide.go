@@ -15,6 +15,9 @@ const OverrideLasts = 10 * time.Second
 // contiguousIntervals is how many intervals of unbroken agreement this term must have witnessed, at most.
 const contiguousIntervals = 5
 
+// clampIntervals is how many intervals a round adds to the outage clock at most (design.md §4): more was not witnessed.
+const clampIntervals = 2
+
 // ActionKind is what the leader does next for a stream.
 type ActionKind string
 
@@ -157,9 +160,19 @@ func gateEvidence(q *question) (Reason, bool) {
 	}
 	// An override is impatient, but it does not overrule a mirror that still hears its origin.
 	if len(r.Receiving) > 0 {
-		return reasonf(MirrorReceiving, "%s still receives from %s", list(r.Receiving), q.st.Primary), false
+		return receivingReason(r, q.st.Primary), false
 	}
 	return Reason{}, true
+}
+
+// receivingReason names the mirrors that veto. The last replicas of an origin that lost its quorum go on sending
+// heartbeats, and whether others of it live unseen cannot be told from here: only a person can end that veto.
+func receivingReason(r StreamRound, primary MemberID) Reason {
+	reason := reasonf(MirrorReceiving, "%s still receives from %s", list(r.Receiving), primary)
+	if slices.ContainsFunc(r.Votes, func(v Vote) bool { return v.Evidence == NoLeader }) {
+		reason.Text += ", which has no leader: if it will not get one again, stop the servers that still hold it"
+	}
+	return reason
 }
 
 func gateThreshold(q *question) (Reason, bool) {
@@ -167,6 +180,9 @@ func gateThreshold(q *question) (Reason, bool) {
 	switch {
 	case q.override != nil:
 		return Reason{}, true
+	case c.Outage < q.sr.Threshold && q.st.Round.Elapsed > clampIntervals*q.sr.Interval:
+		return reasonf(ClockSlow, "this leader looked %s after the look before, not %s: it counts %s of that, and %s of %s in all", q.st.Round.Elapsed.Round(time.Millisecond),
+			q.sr.Interval, clampIntervals*q.sr.Interval, c.Outage.Round(time.Millisecond), q.sr.Threshold), false
 	case c.Outage < q.sr.Threshold:
 		return reasonf(ThresholdPending, "%s has been down for %s of %s: %s", q.st.Primary, c.Outage.Round(time.Millisecond), q.sr.Threshold, evidenceList(q.st.Round.Votes)), false
 	case c.Agreed < need:

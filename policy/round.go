@@ -47,7 +47,6 @@ type MemberRound struct {
 	Now *Snapshot `json:"now,omitempty"`
 	// Best is the answer with the highest last_seq that any observer remembers of the same incarnation.
 	Best *Snapshot `json:"best,omitempty"`
-	// Offered is how many watchdogs answered for a site other than the leader's reach; see term hand-over.
 }
 
 // Reachable reports whether somebody just got an answer with a leader.
@@ -229,6 +228,8 @@ func agree(rules Rules, st StreamState, r StreamRound) (Agreement, Reason) {
 		return NotAgreed, reasonf(MetaQuorumLost, "the meta group has no quorum (seen by %d watchdogs): nothing is known of %s, and nothing could be promoted", t.meta, st.Primary)
 	case len(t.down) == 0:
 		return NotAgreed, reasonf(Blind, "no watchdog can tell how %s is: %s", st.Primary, evidenceList(r.Votes))
+	case len(t.down) < rules.Majority() && t.fresh >= rules.Majority():
+		return NotAgreed, reasonf(ObserversDisagree, "%d of %d watchdogs see %s down (%s), the others that report cannot tell: %s", len(t.down), len(rules.Watchdogs), st.Primary, list(t.down), evidenceList(r.Votes))
 	case len(t.down) < rules.Majority():
 		return NotAgreed, reasonf(TooFewObservers, "%d of %d watchdogs see %s down (%s), %d needed", len(t.down), len(rules.Watchdogs), st.Primary, list(t.down), rules.Majority())
 	case rules.WatchdogSites() > 1 && len(t.sites) < 2:
@@ -241,11 +242,16 @@ type tallied struct {
 	up, down                         []string
 	sites                            map[string]bool
 	parked, deleted, recreated, meta int
+	// fresh counts the watchdogs that looked lately, whatever they saw.
+	fresh int
 }
 
 func tally(votes []Vote) tallied {
 	t := tallied{sites: map[string]bool{}}
 	for _, v := range votes {
+		if v.Fresh && v.Evidence != NotLooked {
+			t.fresh++
+		}
 		switch {
 		case v.Verdict == Up:
 			t.up = append(t.up, v.Node)

@@ -114,6 +114,8 @@ func (p *scene) do(verb string, args []string) []string {
 		return p.decide()
 	case "candidates":
 		return p.candidates()
+	case "outage": // a site's outage that was acted upon just now, for another stream
+		p.state.Outages = append(slices.Clone(p.state.Outages), SiteOutage{Site: args[0], At: p.now})
 	case "begin":
 		return p.begin()
 	case "hold", "resume":
