@@ -37,28 +37,36 @@ func (s *service) serveReport(ctx context.Context, _ string, req []byte) ([]byte
 	return json.Marshal(rep)
 }
 
-// collector keeps the newest report of each watchdog through one term.
+// collector keeps, through one term, what each watchdog last reported of each stream: a round asks only for the
+// streams that are due, and must not push out what was said of the others.
 type collector struct {
 	s       *service
 	mu      sync.Mutex
 	busy    map[string]bool
-	reports map[string]timedReport
+	reports map[string]*reported // by watchdog
 	wg      sync.WaitGroup
 }
 
-// timedReport remembers when a report came, so that its ages go on growing.
-type timedReport struct {
-	policy.Report
-	at time.Time
+// reported is what one watchdog reported.
+type reported struct {
+	newest  policy.Report // without streams
+	streams map[string]streamReport
+}
+
+// streamReport is a report of one stream. It remembers when it came, so that its ages go on growing.
+type streamReport struct {
+	policy.StreamReport
+	term, round uint64
+	at          time.Time
 }
 
 func newCollector(s *service) *collector {
-	return &collector{s: s, busy: map[string]bool{}, reports: map[string]timedReport{}}
+	return &collector{s: s, busy: map[string]bool{}, reports: map[string]*reported{}}
 }
 
-// collect asks every watchdog, waits for the answers until timeout, and returns the newest report of each. One that
-// is slow is not asked twice at once; its answer serves a later round, if it is fresh enough then.
-func (c *collector) collect(ctx context.Context, r reportRequest, timeout time.Duration) []policy.Report {
+// collect asks every watchdog, and waits for the answers until timeout. One that is slow is not asked twice at once;
+// its answer serves a later round, if it is fresh enough then.
+func (c *collector) collect(ctx context.Context, r reportRequest, timeout time.Duration) {
 	var round sync.WaitGroup
 	answered := make(chan struct{})
 	for node := range c.s.Rules().Watchdogs {
@@ -83,7 +91,6 @@ func (c *collector) collect(ctx context.Context, r reportRequest, timeout time.D
 	case <-t.C:
 	case <-ctx.Done():
 	}
-	return c.newest()
 }
 
 func (c *collector) ask(ctx context.Context, node string, r reportRequest) {
@@ -109,45 +116,72 @@ func (c *collector) ask(ctx context.Context, node string, r reportRequest) {
 		c.s.log.Warn("report cannot be read", "peer", node, "error", err)
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reports[node] = timedReport{Report: rep, at: time.Now()}
+	c.keep(rep, time.Now())
 }
 
-// newest returns the reports with their ages as of now.
+// keep takes over what a report says.
+func (c *collector) keep(rep policy.Report, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := c.reports[rep.Node]
+	if of == nil {
+		of = &reported{streams: map[string]streamReport{}}
+		c.reports[rep.Node] = of
+	}
+	for name, s := range rep.Streams {
+		of.streams[name] = streamReport{StreamReport: s, term: rep.Term, round: rep.Round, at: at}
+	}
+	rep.Streams = nil
+	of.newest = rep
+}
+
+// of returns what each watchdog last reported of one stream, with its ages as of now.
+func (c *collector) of(stream string) []policy.Report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []policy.Report
+	for _, r := range c.reports {
+		rep := r.newest
+		s, ok := r.streams[stream]
+		if !ok {
+			continue
+		}
+		rep.Term, rep.Round = s.term, s.round
+		rep.Streams = map[string]policy.StreamReport{stream: aged(s.StreamReport, time.Since(s.at))}
+		list = append(list, rep)
+	}
+	return list
+}
+
+// newest returns the newest report of each watchdog, without its streams.
 func (c *collector) newest() []policy.Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := make([]policy.Report, 0, len(c.reports))
 	for _, r := range c.reports {
-		list = append(list, r.aged(time.Since(r.at)))
+		list = append(list, r.newest)
 	}
 	return list
 }
 
 // aged returns a copy in which everything is older by d.
-func (r timedReport) aged(d time.Duration) policy.Report {
-	rep := r.Report
-	rep.Streams = make(map[string]policy.StreamReport, len(r.Streams))
-	for name, sr := range r.Streams {
-		members := make(map[string]policy.MemberReport, len(sr.Members))
-		for key, m := range sr.Members {
-			looks := make([]policy.Look, len(m.Looks))
-			for i, l := range m.Looks {
-				l.Age += d
-				looks[i] = l
-			}
-			m.Looks = looks
-			if m.Last != nil {
-				last := *m.Last
-				last.Age += d
-				m.Last = &last
-			}
-			members[key] = m
+func aged(s policy.StreamReport, d time.Duration) policy.StreamReport {
+	members := make(map[string]policy.MemberReport, len(s.Members))
+	for key, m := range s.Members {
+		looks := make([]policy.Look, len(m.Looks))
+		for i, l := range m.Looks {
+			l.Age += d
+			looks[i] = l
 		}
-		rep.Streams[name] = policy.StreamReport{Members: members}
+		m.Looks = looks
+		if m.Last != nil {
+			last := *m.Last
+			last.Age += d
+			m.Last = &last
+		}
+		members[key] = m
 	}
-	return rep
+	return policy.StreamReport{Members: members}
 }
 
 func (c *collector) wait() { c.wg.Wait() }

@@ -113,7 +113,7 @@ func (t *term) oneRound(ctx context.Context, l *live, names []string) error {
 	t.round++
 	rules := t.s.Rules()
 	req := reportRequest{Term: t.number, Round: t.round, Streams: names}
-	reports := t.collector.collect(ctx, req, t.s.Config().Probe.Timeout+t.s.Config().Probe.Timeout/2)
+	t.collector.collect(ctx, req, t.s.Config().Probe.Timeout+t.s.Config().Probe.Timeout/2)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (t *term) oneRound(ctx context.Context, l *live, names []string) error {
 		if !ok {
 			continue
 		}
-		r := t.merge(rules, state, sr, reports)
+		r := t.merge(rules, state, sr)
 		rounds[name] = r
 		if policy.Worth(state, sr, r) {
 			cmd.Streams[name], cmd.Intervals[name] = r, sr.Interval
@@ -134,7 +134,7 @@ func (t *term) oneRound(ctx context.Context, l *live, names []string) error {
 			}
 		}
 	}
-	l.heard(reports, t.number, t.round)
+	l.heard(t.collector.newest(), t.number, t.round)
 	if len(cmd.Streams) > 0 {
 		if err := t.journal.Propose(ctx, policy.Command{Round: cmd}); err != nil {
 			return t.survivable(ctx, "round", err)
@@ -150,8 +150,8 @@ func (t *term) oneRound(ctx context.Context, l *live, names []string) error {
 }
 
 // merge makes one stream's round, and keeps its times.
-func (t *term) merge(rules policy.Rules, state policy.State, sr policy.StreamRules, reports []policy.Report) policy.StreamRound {
-	r := policy.Merge(rules, state.Stream(sr), sr, t.number, t.round, reports)
+func (t *term) merge(rules policy.Rules, state policy.State, sr policy.StreamRules) policy.StreamRound {
+	r := policy.Merge(rules, state.Stream(sr), sr, t.number, t.round, t.collector.of(sr.Name))
 	now, times := time.Now(), t.last[sr.Name]
 	if !times.round.IsZero() {
 		r.Elapsed = now.Sub(times.round)
