@@ -41,6 +41,7 @@ type setup struct {
 	servers  int
 	settings grouplab.Settings
 	streams  []stream
+	dogs     []string // the sites of the watchdogs; none: one each
 }
 
 func start(t *testing.T, s setup) *world {
@@ -58,7 +59,7 @@ func start(t *testing.T, s setup) *world {
 			t.Fatal(err)
 		}
 	}
-	o := grouplab.Options{Lab: lab, Settings: s.settings}
+	o := grouplab.Options{Lab: lab, Settings: s.settings, Sites: s.dogs}
 	if o.Settings.Every == 0 {
 		o.Settings.Every, o.Settings.Timeout = 400*time.Millisecond, 350*time.Millisecond
 	}
@@ -281,11 +282,16 @@ func hasAll(line string, words []string) bool {
 	return true
 }
 
-// loseEast kills the origins' site: its servers and its watchdog.
+// loseEast kills the origins' site: its servers and its watchdogs.
 func (w *world) loseEast(t *testing.T) {
 	t.Helper()
-	if err := w.g.Dog("wd-east").Kill(); err != nil {
-		t.Fatal(err)
+	for _, d := range w.g.Dogs {
+		if d.Site != "east" {
+			continue
+		}
+		if err := d.Kill(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.lab.Site("east").Kill(); err != nil {
 		t.Fatal(err)
@@ -298,8 +304,10 @@ func (w *world) restoreEast(t *testing.T) {
 	if err := w.lab.Site("east").Restart(w.ctx); err != nil {
 		t.Fatal(err)
 	}
-	if d := w.g.Dog("wd-east"); !d.Running() {
-		w.restart(t, d)
+	for _, d := range w.g.Dogs {
+		if d.Site == "east" && !d.Running() {
+			w.restart(t, d)
+		}
 	}
 }
 
