@@ -163,6 +163,9 @@ func (st *StreamState) begin(s *State, c Command) error {
 	}
 	a.Phase, a.PromoteOpened, a.DeleteOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, nil, c.At
 	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
+	from := st.Members[a.From.String()]
+	from.FencedAt = time.Time{}
+	st.Members[a.From.String()] = from
 	s.note(c.At, st.Name, a.Epoch, "failover_started", reasonf(InProgress, "failing over from %s to %s (%s)", a.From, a.Target, a.Trigger))
 	return nil
 }

@@ -117,10 +117,14 @@ func (m MemberState) learn(st StreamState, r MemberRound) MemberState {
 	return m
 }
 
-// guard keeps the account of a retired origin that answers: when it was fenced, and what it captured until then.
+// guard keeps the account of a replaced origin that answers: when it was fenced, and what it captured until then.
 func (st *StreamState) guard(at time.Time, id MemberID, r MemberRound) {
 	m := st.Members[id.String()]
-	if m.Retired == 0 || r.Now == nil || !r.Reachable() {
+	epoch := m.Retired
+	if a := st.Attempt; epoch == 0 && a != nil && a.PromoteOpened && id == a.From {
+		epoch = a.Epoch // back before the failover has ended
+	}
+	if epoch == 0 || r.Now == nil || !r.Reachable() {
 		return
 	}
 	shape, err := ShapeOf(m.Config)
@@ -135,7 +139,7 @@ func (st *StreamState) guard(at time.Time, id MemberID, r MemberRound) {
 	}
 	switch {
 	case shape.Kind == ShapeBound && i < 0:
-		st.DualCapture = append(st.DualCapture, Capture{Member: id, Epoch: m.Retired, SeenAt: at, FromSeq: r.Now.LastSeq})
+		st.DualCapture = append(st.DualCapture, Capture{Member: id, Epoch: epoch, SeenAt: at, FromSeq: r.Now.LastSeq})
 	case shape.Kind == ShapeParked && i >= 0:
 		st.DualCapture[i].Fenced, st.DualCapture[i].ToSeq = at, r.Now.LastSeq
 	}

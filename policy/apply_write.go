@@ -79,6 +79,14 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 	if allowed.member != w.Member || !slices.Contains(allowed.phases, a.Phase) {
 		return refuse("a %s of %s has no place at %s", w.Kind, w.Member, a.Phase)
 	}
+	if w.Kind == WritePromote && !a.PromoteOpened {
+		if reason, ok := st.evidenceStands(); !ok {
+			return refuse("the newest round does not agree that %s is down: %s", a.From, reason.Text)
+		}
+		if reason, ok := st.membersStand(a.From, a.Target); !ok {
+			return refuse("%s: %s", reason.Code, reason.Text)
+		}
+	}
 	if w.Kind == WriteDelete && a.Rules.Release != ReleaseDelete {
 		return refuse("the config does not allow deleting %s", w.Member)
 	}

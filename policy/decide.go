@@ -320,7 +320,8 @@ func (q *question) attempt() Attempt {
 	return Attempt{
 		Epoch: q.st.Epoch + 1, Kind: "failover", Phase: PhaseConfirm, From: q.st.Primary, Target: q.target.ID,
 		Trigger: q.trigger(), By: q.node, ConfigHash: q.hash, Rules: q.sr, Votes: q.st.Round.Votes,
-		Outage: q.st.Clock.Outage, Loss: q.target.Loss, Shared: q.shared(), Subjects: shape.Subjects, Origin: origin.Original,
+		Outage: q.st.Clock.Outage, Loss: q.target.Loss,
+		TargetCreated: q.st.Members[q.target.ID.String()].Created, TargetSeq: q.target.LastSeq, Shared: q.shared(), Subjects: shape.Subjects, Origin: origin.Original,
 		Waiting: reasonf(InProgress, "begun"), BeganAt: q.state.At,
 	}
 }

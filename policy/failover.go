@@ -137,10 +137,44 @@ func (e ensurer) confirm() Move {
 	if e.originIsBack() {
 		return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
 	}
+	if m, ok := e.gatesStand(); !ok {
+		return m
+	}
 	if m, ok := e.targetStands(); !ok {
 		return m
 	}
 	return e.done("%s is still down, %s stands at sequence %d", e.a.From, e.a.Target, e.target().Snapshot.LastSeq)
+}
+
+// gatesStand asks again, while nothing was promoted, what makes acting wrong: what the log has learned since the begin
+// counts. Members that are not as they should be end the attempt; evidence that has become less only holds it.
+func (e ensurer) gatesStand() (Move, bool) {
+	if reason, ok := e.st.membersStand(e.a.From, e.a.Target); !ok {
+		return e.giveUp(reason), false
+	}
+	reason, ok := e.st.evidenceStands()
+	switch {
+	case ok:
+		return Move{}, true
+	case reason.Code == MirrorReceiving:
+		return e.giveUp(reason), false
+	}
+	return e.result(OutcomeWaiting, reason), false
+}
+
+// evidenceStands says whether the newest logged round still agrees that the origin of the running attempt is down (S3).
+// Of an origin that we deleted there is no evidence any more, nor a way back.
+func (st StreamState) evidenceStands() (Reason, bool) {
+	a, r := st.Attempt, st.Round
+	switch {
+	case a.DeleteOpened:
+		return Reason{}, true
+	case r.Agreement != AgreedDown:
+		return r.Reason, false
+	case len(r.Receiving) > 0:
+		return receivingReason(r, a.From), false
+	}
+	return Reason{}, true
 }
 
 // targetStands checks, while nothing was promoted, that the target can still be reached and is still a mirror.
@@ -156,6 +190,10 @@ func (e ensurer) targetStands() (Move, bool) {
 		return e.wait(TargetUnreachable, "this leader does not reach %s (%s)", e.a.Target, t.Evidence), false
 	case shape.Kind != ShapeMirror || shape.Upstream != e.a.From.Stream:
 		return e.giveUp(reasonf(ChangedOutside, "%s is no longer a mirror of %s, but %s", e.a.Target, e.a.From, shape)), false
+	case !e.a.TargetCreated.IsZero() && !t.Snapshot.Created.Equal(e.a.TargetCreated):
+		return e.giveUp(reasonf(ChangedOutside, "%s was deleted and created anew since it was chosen", e.a.Target)), false
+	case t.Snapshot.LastSeq < e.a.TargetSeq:
+		return e.giveUp(reasonf(ChangedOutside, "%s stands at sequence %d, and stood at %d when it was chosen", e.a.Target, t.Snapshot.LastSeq, e.a.TargetSeq)), false
 	}
 	if m := t.Snapshot.Mirror; m != nil && m.Active >= 0 && m.Active < receivingWithin {
 		return e.giveUp(reasonf(MirrorReceiving, "%s still receives from %s", e.a.Target, e.a.From)), false
@@ -181,6 +219,9 @@ func (e ensurer) fence() Move {
 	}
 	if e.originIsBack() {
 		return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
+	}
+	if m, ok := e.gatesStand(); !ok {
+		return m
 	}
 	if m, ok := e.subjectsKnown(); !ok {
 		return m
@@ -238,6 +279,9 @@ func (e ensurer) promote() Move {
 		if e.originIsBack() && !e.a.DeleteOpened {
 			return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
 		}
+		if m, ok := e.gatesStand(); !ok {
+			return m
+		}
 		if m, ok := e.targetStands(); !ok {
 			return m
 		}
@@ -277,17 +321,23 @@ func (e ensurer) bind() Move {
 	case shape.Kind == ShapeBound:
 		return e.wait(ChangedOutside, "%s should be bound to %s, but is %s", e.a.Target, list(e.a.Subjects), shape)
 	}
+	if reason, ok := e.st.membersStand(e.a.From, e.a.Target); !ok {
+		return e.result(OutcomeWaiting, reason)
+	}
 	if m, ok := e.originParked(); !ok {
 		return m
 	}
 	return e.send(WriteBind, e.a.Target)
 }
 
-// originParked re-ensures the fence: an origin that came back meanwhile is parked first.
+// originParked re-ensures the fence: an origin that came back meanwhile is parked first, by a leader that reaches it.
 func (e ensurer) originParked() (Move, bool) {
 	shape, ok := e.from().shape()
 	if ok && shape.Kind == ShapeBound {
 		return e.send(WritePark, e.a.From), false
+	}
+	if seen := e.st.Round.Members[e.a.From.String()]; !ok && seen.Evidence == Answered {
+		return e.wait(SeenUpBy, "%s answers %s with its old subjects, and not this leader, who must park it first", e.a.From, list(seen.SeenBy)), false
 	}
 	if m, ok := e.subjectsKnown(); !ok {
 		return m, false
@@ -334,6 +384,9 @@ func (e ensurer) aborting() Move {
 	shape, ok := e.from().shape()
 	switch {
 	case ok && shape.Kind == ShapeParked:
+		if reason, ok := e.st.membersStand(e.a.From); !ok {
+			return e.result(OutcomeWaiting, reason)
+		}
 		return e.send(WriteUnpark, e.a.From)
 	case ok:
 		if w, open := e.st.blocksEnd(); open {

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // standing is how a member's shape relates to what the log wants of it.
 type standing int
 
@@ -73,20 +75,49 @@ func standWritten(m MemberState, shape Shape, stamp Stamp) (standing, Reason) {
 // membership is the gate: the first member that is not what the log says, in the order of their names. What is still
 // to be put back counts while the member can be reached; until then it is a debt that hinders nobody.
 func membership(st StreamState, sr StreamRules) (Reason, bool) {
+	if reason, ok := primaryStands(st); !ok {
+		return reason, false
+	}
+	return membersAsWanted(st, watched(st, sr), nil)
+}
+
+// primaryStands refuses a primary that somebody deleted or made anew.
+func primaryStands(st StreamState) (Reason, bool) {
 	switch p := st.Members[st.Primary.String()]; {
 	case p.Gone:
 		return reasonf(OriginDeleted, "%s was deleted by somebody: that is an act, not an outage, whatever became of its site since", st.Primary), false
 	case !p.Recreated.IsZero():
 		return reasonf(OriginRecreated, "%s was created anew by somebody: it is not the stream that the mirrors followed", st.Primary), false
 	}
-	for _, id := range watched(st, sr) {
+	return Reason{}, true
+}
+
+// membersStand is the membership gate inside an attempt, before a promote, a bind and an unpark. What a write of ours
+// to the attempt's own members has left is the attempt's business, and so is an origin that it deleted.
+func (st StreamState) membersStand(own ...MemberID) (Reason, bool) {
+	if !st.Attempt.DeleteOpened {
+		if reason, ok := primaryStands(st); !ok {
+			return reason, false
+		}
+	}
+	ids := watched(st, st.Attempt.Rules)
+	if st.Attempt.DeleteOpened {
+		ids = slices.DeleteFunc(ids, func(id MemberID) bool { return id == st.Attempt.From })
+	}
+	return membersAsWanted(st, ids, own)
+}
+
+// membersAsWanted refuses what somebody else changed; and what is to be put back, unless the members are own.
+func membersAsWanted(st StreamState, ids, own []MemberID) (Reason, bool) {
+	for _, id := range ids {
 		s, reason := stand(st, id)
 		if s == foreign || s == lost {
 			return reason, false
 		}
 	}
-	for _, id := range watched(st, sr) {
-		if s, reason := stand(st, id); s == repairable && st.Round.Members[id.String()].Reachable() {
+	for _, id := range ids {
+		s, reason := stand(st, id)
+		if s == repairable && !slices.Contains(own, id) && st.Round.Members[id.String()].Reachable() {
 			if st.Members[id.String()].Retired > 0 {
 				reason.Code = DualCapture
 			}

@@ -170,13 +170,16 @@ type Attempt struct {
 	By         string   `json:"by"`      // the watchdog that began it
 	ConfigHash string   `json:"config_hash"`
 	// Rules are frozen: a reload does not change a running attempt.
-	Rules    StreamRules     `json:"rules"`
-	Votes    []Vote          `json:"votes"`
-	Outage   time.Duration   `json:"outage"`
-	Loss     Loss            `json:"loss"`
-	Shared   bool            `json:"shared"`           // origin and target live in one meta group
-	Subjects []string        `json:"subjects"`         // to be bound
-	Origin   json.RawMessage `json:"origin,omitempty"` // the origin's raw config to carry over
+	Rules  StreamRules   `json:"rules"`
+	Votes  []Vote        `json:"votes"`
+	Outage time.Duration `json:"outage"`
+	Loss   Loss          `json:"loss"`
+	// TargetCreated and TargetSeq are the target's incarnation and last sequence as it was chosen.
+	TargetCreated time.Time       `json:"target_created,omitzero"`
+	TargetSeq     uint64          `json:"target_seq,omitempty"`
+	Shared        bool            `json:"shared"`           // origin and target live in one meta group
+	Subjects      []string        `json:"subjects"`         // to be bound
+	Origin        json.RawMessage `json:"origin,omitempty"` // the origin's raw config to carry over
 	// PromoteOpened is set once a promote was logged: from then on the target never changes, and abort is illegal.
 	PromoteOpened bool `json:"promote_opened"`
 	DeleteOpened  bool `json:"delete_opened,omitempty"`
