@@ -8,9 +8,10 @@ import (
 
 // carried are the origin's own settings that a promotion copies to the target: what publishers, key-value and
 // republish users rely on. Size limits (max_msgs, max_bytes, max_age), placement, replicas, storage and compression
-// stay the target's own: copying a tighter limit would delete messages, and a failover never deletes any.
+// stay the target's own: copying a tighter limit would delete messages, and a failover never deletes any. For the
+// same reason carryPerSubject copies max_msgs_per_subject only where it is no tighter.
 var carried = []string{
-	"max_msgs_per_subject", "max_msg_size", "discard", "discard_new_per_subject", "duplicate_window", "no_ack",
+	"max_msg_size", "discard", "duplicate_window", "no_ack",
 	"subject_transform", "republish", "allow_direct", "allow_rollup_hdrs", "deny_delete", "deny_purge",
 	"consumer_limits", "allow_msg_ttl", "subject_delete_marker_ttl", "allow_atomic", "allow_msg_schedules",
 	"allow_batched",
@@ -77,6 +78,7 @@ func PromoteConfig(target, origin json.RawMessage, id MemberID, s Stamp) (json.R
 				c[key] = v
 			}
 		}
+		c.carryPerSubject(o)
 		o.get("metadata", &inherit)
 	}
 	c.clampWindow()
@@ -85,6 +87,23 @@ func PromoteConfig(target, origin json.RawMessage, id MemberID, s Stamp) (json.R
 	c.set("subjects", []string{ParkSubject(id)})
 	c.set("metadata", c.withStamp(s, inherit))
 	return c.bytes(), nil
+}
+
+// carryPerSubject copies the limit of messages per subject, and what the server allows only beside one, unless that
+// would delete messages which the target holds: a mirror may keep a longer history than its origin.
+func (c rawConfig) carryPerSubject(o rawConfig) {
+	const limit, discard = "max_msgs_per_subject", "discard_new_per_subject"
+	var of, own int64
+	o.get(limit, &of)
+	c.get(limit, &own)
+	if of > 0 && (own <= 0 || own > of) {
+		return
+	}
+	for _, key := range []string{limit, discard} {
+		if v, ok := o[key]; ok {
+			c[key] = v
+		}
+	}
 }
 
 // clampWindow keeps the deduplication window within max_age, beyond which the server refuses the config.
@@ -97,11 +116,15 @@ func (c rawConfig) clampWindow() {
 	}
 }
 
-// BindConfig gives a promoted stream the real subjects.
-func BindConfig(raw json.RawMessage, subjects []string, s Stamp) (json.RawMessage, error) {
+// BindConfig gives a promoted stream the real subjects, and back the age limit that it was bound with before, if a park
+// took that away; bound is nil for its first bind.
+func BindConfig(raw, bound json.RawMessage, subjects []string, s Stamp) (json.RawMessage, error) {
 	c, err := parseRaw(raw)
 	if err != nil {
 		return nil, err
+	}
+	if age, ok := mustParse(bound)["max_age"]; ok {
+		c["max_age"] = age
 	}
 	if c.mirror() != nil {
 		return nil, fmt.Errorf("a mirror cannot be bound")

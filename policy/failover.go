@@ -442,7 +442,7 @@ func compose(st StreamState, node string, kind WriteKind, id MemberID, raw json.
 	case WritePromote:
 		w.Config, err = PromoteConfig(raw, a.Origin, id, stamp)
 	case WriteBind:
-		w.Config, err = BindConfig(raw, bindSubjects(m, a), stamp)
+		w.Config, err = BindConfig(raw, boundBefore(m, a), bindSubjects(m, a), stamp)
 	default:
 		err = fmt.Errorf("write kind %q is not known", kind)
 	}
@@ -451,6 +451,14 @@ func compose(st StreamState, node string, kind WriteKind, id MemberID, raw json.
 	}
 	w.Shape, err = ShapeOf(w.Config)
 	return w, err
+}
+
+// boundBefore is the config of a promoted member's own earlier bind, when that is repaired.
+func boundBefore(m MemberState, a *Attempt) json.RawMessage {
+	if a != nil {
+		return nil
+	}
+	return m.Original
 }
 
 // bindSubjects are those of the attempt or, when a bind is repaired, those that the log wants.
