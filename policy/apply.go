@@ -37,11 +37,7 @@ func Apply(s State, c Command) (State, error) {
 	case c.Hold != nil:
 		return applyHold(s, c)
 	case c.Override != nil:
-		o := c.Override.Override
-		o.At = c.At
-		s.Override = &o
-		s.note(c.At, "", 0, "override", Reason{Code: InProgress, Text: o.By + " asked to fail over now: " + o.ID})
-		return s, nil
+		return s.override(c), nil
 	}
 	return s, refuse("the command is empty")
 }
@@ -117,15 +113,10 @@ func (st *StreamState) decided(s *State, c Command) error {
 		st.WouldHave++
 		st.Clock.WouldHave = true
 	}
-	if o := s.Override; d.Override != "" && o != nil && o.ID == d.Override {
-		next := *o
-		next.Outcomes = maps.Clone(o.Outcomes)
-		if next.Outcomes == nil {
-			next.Outcomes = map[string]Reason{}
-		}
-		next.Outcomes[st.Name] = d.Reason
-		s.Override = &next
+	if a := st.Approval; a != nil && !d.Ends.IsZero() && a.At.Equal(d.Ends) {
+		st.Approval = nil
 	}
+	s.answer(d.Override, st.Name, d.Reason)
 	s.note(c.At, st.Name, st.Epoch, "decision", d.Reason)
 	return nil
 }
@@ -166,6 +157,9 @@ func (st *StreamState) begin(s *State, c Command) error {
 	from := st.Members[a.From.String()]
 	from.FencedAt = time.Time{}
 	st.Members[a.From.String()] = from
+	for _, o := range s.overridesOf(st.Name) {
+		s.answer(o.ID, st.Name, reasonf(InProgress, "failover %d to %s has begun", a.Epoch, a.Target))
+	}
 	s.note(c.At, st.Name, a.Epoch, "failover_started", reasonf(InProgress, "failing over from %s to %s (%s)", a.From, a.Target, a.Trigger))
 	return nil
 }

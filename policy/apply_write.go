@@ -119,8 +119,12 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted = true
 	}
-	if a := st.Attempt; a != nil && w.Kind == WriteDelete && (c.How == ClosedRefused || c.How == ClosedNotSent) {
+	undone := c.How == ClosedRefused || c.How == ClosedNotSent
+	if a := st.Attempt; a != nil && w.Kind == WriteDelete && undone {
 		a.DeleteOpened = false // it did nothing, and will not: the way back is free
+	}
+	if undone && c.Only { // its stamp will never be seen: writes that a server keeps refusing must not pile up
+		m.Writes = slices.Delete(m.Writes, i, i+1)
 	}
 	st.Members[c.Member.String()] = m
 	return nil

@@ -59,6 +59,8 @@ type CloseCommand struct {
 	Write  WriteID  `json:"write"`
 	How    CloseHow `json:"how"`
 	Detail string   `json:"detail,omitempty"`
+	// Only says that the write was sent once at most, by the watchdog that opened it: no other copy is on its way.
+	Only bool `json:"only,omitempty"`
 }
 
 // ResultCommand logs what a phase came to. Apply takes it only when epoch and phase are the attempt's.
@@ -92,6 +94,8 @@ type DecisionCommand struct {
 	WouldHave bool `json:"would_have,omitempty"`
 	// Override is the id of the request that this answers, if any.
 	Override string `json:"override,omitempty"`
+	// Ends is the time of the approval that ends, since it was for another target or a smaller loss.
+	Ends time.Time `json:"ends,omitzero"`
 }
 
 // HoldCommand sets a hold to Held if its version is still Version.

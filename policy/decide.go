@@ -9,9 +9,6 @@ import (
 // approvalLasts is how long a person's consent holds.
 const approvalLasts = 15 * time.Minute
 
-// OverrideLasts is how long a signal or a failover command is tried before it expires with its reason.
-const OverrideLasts = 10 * time.Second
-
 // contiguousIntervals is how many intervals of unbroken agreement this term must have witnessed, at most.
 const contiguousIntervals = 5
 
@@ -99,6 +96,20 @@ func decideRunning(q *question) Action {
 	return Action{Kind: ActStep, Reason: reason}
 }
 
+// Held says whether everything, or this stream, is held: nothing is written to it then, repairs included.
+func (s State) Held(stream string) bool {
+	held, _ := holding(s, s.Streams[stream])
+	return held
+}
+
+// HoldOf is the hold of one stream by itself or, for "", that of the whole group.
+func (s State) HoldOf(stream string) Hold {
+	if stream == "" {
+		return s.Hold
+	}
+	return s.Streams[stream].Hold
+}
+
 func holding(s State, st StreamState) (bool, Reason) {
 	switch {
 	case s.Hold.Held:
@@ -107,18 +118,6 @@ func holding(s State, st StreamState) (bool, Reason) {
 		return true, reasonf(Held, "%s is held by %s since %s", st.Name, st.Hold.By, st.Hold.At.UTC().Format(time.RFC3339))
 	}
 	return false, Reason{}
-}
-
-// liveOverride returns the request to fail the stream over now, if one has not expired or been answered.
-func (s State) liveOverride(name string) *Override {
-	o := s.Override
-	if o == nil || s.At.Sub(o.At) > OverrideLasts || len(o.Streams) > 0 && !slices.Contains(o.Streams, name) {
-		return nil
-	}
-	if _, answered := o.Outcomes[name]; answered {
-		return nil
-	}
-	return o
 }
 
 func gateHeld(q *question) (Reason, bool) {

@@ -7,7 +7,7 @@ import "slices"
 // whenever, until none is left (write discipline, rule 3). Members of a running attempt are the attempt's business.
 func Debts(s State, sr StreamRules) []MemberID {
 	st := s.Stream(sr)
-	if held, _ := holding(s, st); held {
+	if s.Held(sr.Name) {
 		return nil
 	}
 	var ids []MemberID
@@ -28,8 +28,43 @@ func Debts(s State, sr StreamRules) []MemberID {
 	return ids
 }
 
-// Repair is the next move for one such member, given a live reading of it.
-func Repair(st StreamState, node string, id MemberID, v View) Move {
+// SitesBeside lists the sites through which a member can be read and written when its own entry point does not answer:
+// those of members that are known to share its meta group.
+func (st StreamState) SitesBeside(id MemberID) []string {
+	var found []string
+	for _, key := range sortedKeys(st.Members) {
+		if m := st.Members[key]; m.ID.Site != id.Site && !slices.Contains(found, m.ID.Site) && st.shareMeta(id, m.ID) {
+			found = append(found, m.ID.Site)
+		}
+	}
+	return found
+}
+
+// shareMeta says whether two members are known to share a meta group: one mirrors the other without an API prefix, or an
+// attempt found them so. A promoted mirror no longer says where its origin lives.
+func (st StreamState) shareMeta(a, b MemberID) bool {
+	for _, at := range []*Attempt{st.Attempt, st.Last} {
+		if at != nil && at.Shared && (at.From == a && at.Target == b || at.From == b && at.Target == a) {
+			return true
+		}
+	}
+	follows := func(mirror, of MemberID) bool {
+		s, err := ShapeOf(st.Members[mirror.String()].Config)
+		return err == nil && s.Kind == ShapeMirror && s.External == "" && s.Upstream == of.Stream
+	}
+	return follows(a, b) || follows(b, a)
+}
+
+// Repair is the next move for one such member, given a live reading of it through the site via.
+func Repair(st StreamState, node string, id MemberID, via string, v View) Move {
+	m := repair(st, node, id, v)
+	if m.Kind == MoveSend {
+		m.Write.Via = via
+	}
+	return m
+}
+
+func repair(st StreamState, node string, id MemberID, v View) Move {
 	views := Views{Members: map[string]View{id.String(): v}}
 	if m, ok := closeSeen(st, views); ok {
 		return m

@@ -121,7 +121,7 @@ func (p *scene) do(verb string, args []string) []string {
 	case "hold", "resume":
 		return p.propose(Command{Hold: &HoldCommand{Held: verb == "hold", Version: p.state.Hold.Version, By: "op"}})
 	case "override":
-		o := Override{ID: "o1", By: "op", KeepLossLimit: slices.Contains(args, "keep-loss-limit")}
+		o := Override{ID: fmt.Sprint("o", p.state.EntrySeq), By: "op", KeepLossLimit: slices.Contains(args, "keep-loss-limit")}
 		return p.propose(Command{Override: &OverrideCommand{Override: o}})
 	case "approve":
 		return p.approve()

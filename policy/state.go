@@ -16,8 +16,8 @@ type State struct {
 	Version int                    `json:"version"`
 	Streams map[string]StreamState `json:"streams"`
 	Hold    Hold                   `json:"hold"`
-	// Override is the newest request of SIGUSR1 that has not expired.
-	Override *Override `json:"override,omitempty"`
+	// Overrides are the newest requests to fail over now, oldest first, at most maxOverrides.
+	Overrides []Override `json:"overrides,omitempty"`
 	// Outages are the completed failovers that the storm brake counts, oldest first: one a site and outage.
 	Outages []SiteOutage `json:"outages,omitempty"`
 	// History are the newest entries, oldest first, at most maxHistory.
@@ -38,6 +38,7 @@ type Hold struct {
 
 // Override is a request to fail over now every stream whose origin is agreed to be down.
 type Override struct {
+	// ID is made where the request arrives: one that is passed on twice is still one, and does not last longer.
 	ID      string    `json:"id"`
 	By      string    `json:"by"`
 	At      time.Time `json:"at"`

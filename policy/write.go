@@ -39,10 +39,8 @@ const (
 )
 
 // repeatable reports whether the same write may be sent again while its outcome is unknown. A late second copy of
-// these is put right by repair; a late second unpark or delete could not be.
-func (k WriteKind) repeatable() bool {
-	return k == WritePark || k == WritePromote || k == WriteBind
-}
+// these is put right by repair; a late second delete could not be.
+func (k WriteKind) repeatable() bool { return k != WriteDelete }
 
 // CloseHow says why a write can no longer change anything that the log does not know of.
 type CloseHow string

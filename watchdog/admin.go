@@ -24,23 +24,10 @@ func (s *service) Do(ctx context.Context, r api.Request) api.Response {
 	default:
 		return failed(fmt.Errorf("command %q is not known", r.Verb))
 	}
-	if r.Verb == "hold" || r.Verb == "resume" {
-		s.pinHold(&r)
+	if r.Verb == api.VerbFailover && r.ID == "" {
+		r.ID = fmt.Sprintf("%s at %s", r.By, time.Now().UTC().Format(time.RFC3339Nano))
 	}
 	return s.forward(ctx, r)
-}
-
-// pinHold fixes the version that a hold was decided on, before it travels: a doubled one is then refused.
-func (s *service) pinHold(r *api.Request) {
-	if r.Version != nil {
-		return
-	}
-	state := s.replica.State()
-	v := state.Hold.Version
-	if r.Stream != "" {
-		v = state.Streams[r.Stream].Hold.Version
-	}
-	r.Version = &v
 }
 
 // forward tries the leader until it answers, or the time of an override is over.
@@ -52,11 +39,19 @@ func (s *service) forward(ctx context.Context, r api.Request) api.Response {
 			return resp
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
-			return api.Response{Outcome: api.OutcomeRetry, Reason: policy.Reason{Code: policy.NoQuorum,
-				Text: fmt.Sprintf("no leader took it within %s: %v", policy.OverrideLasts, err)}}
+			return api.Response{Outcome: api.OutcomeRetry, Reason: s.notTaken(err)}
 		}
 		sleep(ctx, 100*time.Millisecond)
 	}
+}
+
+// notTaken says why no leader answered a command: there is none, or there is one and it is slow.
+func (s *service) notTaken(err error) policy.Reason {
+	leader, known := s.node.Leader()
+	if !known {
+		return policy.Reason{Code: policy.NoQuorum, Text: fmt.Sprintf("no leader took it within %s: %v", policy.OverrideLasts, err)}
+	}
+	return policy.Reason{Text: fmt.Sprintf("the leader %s has not answered within %s, and may still carry it out: %v", leader, policy.OverrideLasts, err)}
 }
 
 func (s *service) atLeader(ctx context.Context, r api.Request) (api.Response, error) {
@@ -110,7 +105,7 @@ func (l *live) do(ctx context.Context, s *service, r api.Request) (api.Response,
 	}
 	switch r.Verb {
 	case "hold", "resume":
-		return l.hold(ctx, r)
+		return l.hold(ctx, s, r)
 	case "approve":
 		return l.approve(ctx, s, r)
 	case "transfer":
@@ -119,12 +114,30 @@ func (l *live) do(ctx context.Context, s *service, r api.Request) (api.Response,
 	return l.failover(ctx, s, r)
 }
 
-func (l *live) hold(ctx context.Context, r api.Request) (api.Response, error) {
-	h := &policy.HoldCommand{Stream: r.Stream, Held: r.Verb == "hold", By: r.By}
+// hold sets a hold to what is wanted. A request with a version, as a signal's is, is refused when that has changed: a
+// doubled toggle must not cancel itself. Without one, what is so already is done.
+func (l *live) hold(ctx context.Context, s *service, r api.Request) (api.Response, error) {
+	h := &policy.HoldCommand{Stream: r.Stream, Held: r.Verb == api.VerbHold, By: r.By}
+	is := s.replica.State().HoldOf(r.Stream)
+	h.Version = is.Version
 	if r.Version != nil {
 		h.Version = *r.Version
 	}
+	if is.Held == h.Held && (r.Version == nil || is.Version == *r.Version+1 && is.By == r.By) { // taken before
+		text := fmt.Sprintf("it was not held (since %s)", at(is))
+		if is.Held {
+			text = fmt.Sprintf("it is held already, by %s since %s", is.By, at(is))
+		}
+		return api.Response{Outcome: api.OutcomeDone, Reason: policy.Reason{Code: policy.Held, Text: text}}, nil
+	}
 	return l.commit(ctx, policy.Command{Hold: h}, policy.Reason{Code: policy.Held, Text: r.Verb + " by " + r.By})
+}
+
+func at(h policy.Hold) string {
+	if h.At.IsZero() {
+		return "the beginning"
+	}
+	return h.At.UTC().Format(time.RFC3339)
 }
 
 // approve consents to the failover that the policy would begin now: its target and loss as they stand.
@@ -169,7 +182,7 @@ func (l *live) commit(ctx context.Context, c policy.Command, done policy.Reason)
 // failover logs the request and waits for what becomes of it: every named stream's outcome is in the log within the
 // time that an override is tried.
 func (l *live) failover(ctx context.Context, s *service, r api.Request) (api.Response, error) {
-	o := policy.Override{ID: fmt.Sprintf("%s at %s", r.By, time.Now().UTC().Format(time.RFC3339Nano)), By: r.By, Site: r.Site}
+	o := policy.Override{ID: r.ID, By: r.By, Site: r.Site}
 	names := s.Rules().StreamNames()
 	if r.Stream != "" {
 		names = []string{r.Stream}
@@ -203,11 +216,12 @@ func (l *live) failover(ctx context.Context, s *service, r api.Request) (api.Res
 // outcomeOf waits for the outcome of one stream of a request.
 func outcomeOf(ctx context.Context, s *service, id, name string) (policy.Reason, error) {
 	for {
-		state := s.replica.State()
-		if o := state.Override; o == nil || o.ID != id {
-			return policy.Reason{Code: policy.InProgress, Text: "another request took its place"}, nil
-		} else if reason, ok := o.Outcomes[name]; ok {
+		o, known := s.replica.State().OverrideByID(id)
+		if reason, answered := o.Outcomes[name]; answered {
 			return reason, nil
+		}
+		if !known {
+			return policy.Reason{}, errors.New("the log does not hold the request any more: `understudy history` tells what became of it")
 		}
 		if ctx.Err() != nil {
 			return policy.Reason{}, ctx.Err()

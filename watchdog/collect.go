@@ -42,7 +42,8 @@ func (s *service) serveReport(ctx context.Context, _ string, req []byte) ([]byte
 type collector struct {
 	s       *service
 	mu      sync.Mutex
-	busy    map[string]bool
+	asked   map[string]int       // questions under way, by watchdog
+	late    map[string]bool      // watchdogs that did not answer the newest question in time
 	reports map[string]*reported // by watchdog
 	wg      sync.WaitGroup
 }
@@ -61,26 +62,31 @@ type streamReport struct {
 }
 
 func newCollector(s *service) *collector {
-	return &collector{s: s, busy: map[string]bool{}, reports: map[string]*reported{}}
+	return &collector{s: s, asked: map[string]int{}, late: map[string]bool{}, reports: map[string]*reported{}}
 }
 
-// collect asks every watchdog, and waits for the answers until timeout. One that is slow is not asked twice at once;
-// its answer serves a later round, if it is fresh enough then.
+// mostAsked is how many questions to one watchdog may be under way: a slow one is asked about other streams meanwhile.
+const mostAsked = 3
+
+// collect asks every watchdog, and waits for the answers until timeout. One that let the last question wait is asked,
+// but not waited for: a dead host must not slow every round down. A late answer serves a later round, if it is fresh
+// enough then.
 func (c *collector) collect(ctx context.Context, r reportRequest, timeout time.Duration) {
 	var round sync.WaitGroup
 	answered := make(chan struct{})
 	for node := range c.s.Rules().Watchdogs {
-		c.mu.Lock()
-		skip := c.busy[node]
-		c.busy[node] = true
-		c.mu.Unlock()
-		if skip {
+		ask, await := c.mayAsk(node)
+		if !ask {
 			continue
 		}
-		round.Add(1)
+		if await {
+			round.Add(1)
+		}
 		c.wg.Go(func() {
-			defer round.Done()
-			c.ask(ctx, node, r)
+			c.ask(ctx, node, r, timeout)
+			if await {
+				round.Done()
+			}
 		})
 	}
 	c.wg.Go(func() { round.Wait(); close(answered) })
@@ -93,11 +99,27 @@ func (c *collector) collect(ctx context.Context, r reportRequest, timeout time.D
 	}
 }
 
-func (c *collector) ask(ctx context.Context, node string, r reportRequest) {
+// mayAsk says whether a watchdog is to be asked, and whether its answer is worth waiting for. It counts as late until
+// it has answered in time.
+func (c *collector) mayAsk(node string) (ask, await bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked[node] >= mostAsked {
+		return false, false
+	}
+	await = !c.late[node]
+	c.asked[node]++
+	c.late[node] = true
+	return true, await
+}
+
+func (c *collector) ask(ctx context.Context, node string, r reportRequest, inTime time.Duration) {
+	began, ok := time.Now(), false
 	defer func() {
 		c.mu.Lock()
-		c.busy[node] = false
-		c.mu.Unlock()
+		defer c.mu.Unlock()
+		c.asked[node]--
+		c.late[node] = !ok || time.Since(began) > inTime
 	}()
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -117,6 +139,7 @@ func (c *collector) ask(ctx context.Context, node string, r reportRequest) {
 		return
 	}
 	c.keep(rep, time.Now())
+	ok = true
 }
 
 // keep takes over what a report says.
@@ -129,6 +152,9 @@ func (c *collector) keep(rep policy.Report, at time.Time) {
 		c.reports[rep.Node] = of
 	}
 	for name, s := range rep.Streams {
+		if rep.Round < of.streams[name].round {
+			continue // overtaken by the answer to a later question
+		}
 		of.streams[name] = streamReport{StreamReport: s, term: rep.Term, round: rep.Round, at: at}
 	}
 	rep.Streams = nil

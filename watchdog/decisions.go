@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	"github.com/understudy-ha/understudy/policy"
 )
@@ -19,10 +19,14 @@ func (t *term) logDecision(ctx context.Context, name string, a policy.Action) er
 	}
 	t.s.metrics.decided(name, a.Reason.Code)
 	answer := t.answers(state, name, a)
-	if st.Reason.Code == a.Reason.Code && answer == "" {
+	ends := time.Time{}
+	if st.Approval != nil && a.Reason.Code == policy.AwaitingApproval { // it was for something else
+		ends = st.Approval.At
+	}
+	if st.Reason.Code == a.Reason.Code && answer == "" && ends.IsZero() {
 		return nil
 	}
-	d := &policy.DecisionCommand{Stream: name, Reason: a.Reason, Override: answer,
+	d := &policy.DecisionCommand{Stream: name, Reason: a.Reason, Override: answer, Ends: ends,
 		WouldHave: a.WouldHave && st.Reason.Code != a.Reason.Code}
 	err := t.journal.Propose(ctx, policy.Command{Decision: d})
 	if err != nil && !errors.Is(err, policy.ErrRefused) {
@@ -34,19 +38,14 @@ func (t *term) logDecision(ctx context.Context, name string, a policy.Action) er
 	return nil
 }
 
-// answers returns the id of the request that the decision answers: at once when the failover begins or the origin is
-// up, else when the request's time is over.
+// answers returns the id of a request that the decision answers: at once when a failover runs or the origin is up, else
+// when the request's time is over. The begin of a failover answers those for it by itself, once the log has taken it.
 func (t *term) answers(state policy.State, name string, a policy.Action) string {
-	o := state.Override
-	if o == nil || len(o.Streams) > 0 && !slices.Contains(o.Streams, name) {
-		return ""
-	}
-	if _, answered := o.Outcomes[name]; answered {
-		return ""
-	}
-	expired := state.At.Sub(o.At) > policy.OverrideLasts || t.journal.since(o.At) > policy.OverrideLasts
-	if a.Kind != policy.ActWait || a.Reason.Code == policy.Healthy || expired {
-		return o.ID
+	for _, o := range state.Unanswered(name) {
+		expired := o.Expired(state.At) || o.Expired(time.Now())
+		if a.Kind == policy.ActStep || a.Reason.Code == policy.Healthy || expired {
+			return o.ID
+		}
 	}
 	return ""
 }

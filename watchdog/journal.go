@@ -60,6 +60,3 @@ func (j *journal) tellNew() {
 		}
 	}
 }
-
-// since is the wall time since a command of this group.
-func (j *journal) since(at time.Time) time.Duration { return time.Since(at) }

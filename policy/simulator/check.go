@@ -57,9 +57,17 @@ func (r *record) changed(s *Sim, w policy.Write, before, after policy.Shape) {
 	}
 }
 
+// mostWrites is how many writes to one member a run's log may hold: more means that refused ones pile up.
+const mostWrites = 200
+
 // check holds after every event.
 func (s *Sim) check() {
 	st := s.st()
+	for _, m := range st.Members {
+		if len(m.Writes) > mostWrites {
+			s.fail("the log holds %d writes to %s", len(m.Writes), m.ID)
+		}
+	}
 	if a := st.Attempt; a != nil && a.PromoteOpened && (a.Phase == policy.PhaseAborting || a.Phase == policy.PhaseAborted) {
 		s.fail("epoch %d is aborted after its promote was opened", a.Epoch)
 	}
@@ -101,7 +109,7 @@ func excused(st policy.StreamState, a policy.Action) bool {
 		return true
 	}
 	for _, w := range st.OpenWrites() {
-		if (w.Kind == policy.WriteUnpark || w.Kind == policy.WriteDelete) && a.Reason.Code == policy.WriteOpen {
+		if w.Kind == policy.WriteDelete && a.Reason.Code == policy.WriteOpen {
 			return true
 		}
 	}

@@ -126,6 +126,7 @@ type worker struct {
 	stage  stage
 	move   policy.Move
 	how    policy.CloseHow
+	copies bool // the network doubled the write
 }
 
 func (s *Sim) hire(repair *policy.MemberID) {
@@ -163,7 +164,8 @@ func (s *Sim) work(w *worker) bool {
 		return false
 	}
 	m := w.move.Write
-	_ = s.propose(policy.Command{Close: &policy.CloseCommand{Stream: name, Member: m.Member, Write: m.ID, How: w.how}})
+	_ = s.propose(policy.Command{Close: &policy.CloseCommand{Stream: name, Member: m.Member, Write: m.ID, How: w.how,
+		Only: !w.move.Resend && !w.copies}})
 	w.stage = reading
 	return true
 }
@@ -172,8 +174,15 @@ func (s *Sim) work(w *worker) bool {
 func (s *Sim) read(w *worker) bool {
 	st, node := s.st(), s.leader
 	if w.repair != nil {
-		e, snap := s.world.look(w.repair.Site, *w.repair)
-		w.move = policy.Repair(st, node, *w.repair, policy.View{Evidence: e, Snapshot: snap})
+		via := w.repair.Site
+		e, snap := s.world.look(via, *w.repair)
+		for _, beside := range st.SitesBeside(*w.repair) {
+			if snap == nil {
+				via = beside
+				e, snap = s.world.look(via, *w.repair)
+			}
+		}
+		w.move = policy.Repair(st, node, *w.repair, via, policy.View{Evidence: e, Snapshot: snap})
 	} else {
 		if policy.Decide(s.rules, s.hash, node, s.state, name).Kind != policy.ActStep {
 			return false
@@ -251,7 +260,7 @@ func (s *Sim) breakAbort() {
 // send puts the write on the wire. A deposed leader's may have been past its check already.
 func (s *Sim) send(w *worker, leads bool) bool {
 	m := w.move.Write
-	w.stage = reading
+	w.stage, w.copies = reading, false
 	if !leads {
 		if s.rnd.IntN(2) == 0 {
 			s.log("deposed, sends %s late", m.ID)
@@ -272,7 +281,7 @@ func (s *Sim) send(w *worker, leads bool) bool {
 	case weather == 2: // lost
 		return true
 	case weather == 3: // twice
-		s.flying = append(s.flying, m)
+		s.flying, w.copies = append(s.flying, m), true
 	case weather == 4: // the reply is lost
 		s.deliver(m)
 		return true

@@ -112,6 +112,8 @@ type Request struct {
 	Stream string `json:"stream,omitempty"`
 	// By names the person or the signal, for the history.
 	By string `json:"by"`
+	// ID names a failover request, so that passing it on twice makes one; "": the watchdog that takes it makes one up.
+	ID string `json:"id,omitempty"`
 	// Site and AllowLoss refine failover.
 	Site      string `json:"site,omitempty"`
 	AllowLoss bool   `json:"allow_loss,omitempty"`

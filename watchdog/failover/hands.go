@@ -35,7 +35,8 @@ type Options struct {
 
 // Hands are the writing side of one leadership term. Close ends it.
 type Hands struct {
-	o Options
+	o        Options
+	patience *patience
 
 	mu      sync.Mutex
 	readers map[string]*jsapi.Conn
@@ -45,7 +46,7 @@ type Hands struct {
 
 // New returns hands that have not connected yet.
 func New(o Options) *Hands {
-	return &Hands{o: o, readers: map[string]*jsapi.Conn{}, writers: map[string]*jsapi.Conn{}}
+	return &Hands{o: o, patience: newPatience(), readers: map[string]*jsapi.Conn{}, writers: map[string]*jsapi.Conn{}}
 }
 
 // Close ends all connections of the term; no write leaves after it.

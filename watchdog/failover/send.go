@@ -39,7 +39,10 @@ func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Ph
 	if how == "" {
 		return nil, ctx.Err()
 	}
-	c := policy.CloseCommand{Stream: st.Name, Member: w.Member, Write: w.ID, How: how}
+	if m.Resend && how == policy.ClosedNotSent {
+		return err, nil // this copy never left; an earlier one may still arrive
+	}
+	c := policy.CloseCommand{Stream: st.Name, Member: w.Member, Write: w.ID, How: how, Only: !m.Resend}
 	if err != nil {
 		c.Detail = err.Error()
 	}

@@ -25,7 +25,7 @@ const (
 // may be called again at any time, by any leader.
 func (h *Hands) Step(ctx context.Context, stream string) error {
 	st, ok := h.o.Journal.State().Streams[stream]
-	if !ok || st.Attempt == nil {
+	if !ok || st.Attempt == nil || !h.patience.mayTry(stream) {
 		return nil
 	}
 	origin, stop := h.watchOrigin(ctx, *st.Attempt)
@@ -93,6 +93,7 @@ func (s *stepper) result(ctx context.Context, st policy.StreamState, r policy.Re
 		wait(ctx, spinPause)
 		return true, nil
 	}
+	s.h.patience.worked(s.stream)
 	failpoint(s.stream, "before-result-"+string(r.Phase))
 	if err := s.h.propose(ctx, policy.Command{Result: &r}); err != nil {
 		return false, err
@@ -124,6 +125,7 @@ func (s *stepper) send(ctx context.Context, st policy.StreamState, m policy.Move
 		wait(ctx, refusalPause)
 		return true, nil
 	}
+	s.h.patience.failed(s.stream)
 	reason := refusedReason(m.Write, refused)
 	r := policy.ResultCommand{Stream: s.stream, Epoch: s.epoch, Phase: st.Attempt.Phase, Outcome: policy.OutcomeWaiting, Reason: reason}
 	if reason == st.Attempt.Waiting {

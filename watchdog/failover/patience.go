@@ -1,0 +1,47 @@
+package failover
+
+import (
+	"sync"
+	"time"
+)
+
+// The pause after a step or a repair whose writes the server kept refusing doubles from the first to the longest.
+const (
+	firstPause   = time.Second
+	longestPause = 30 * time.Second
+)
+
+// patience keeps what a server refuses from being tried again at every tick: each try is an entry in the log.
+type patience struct {
+	mu   sync.Mutex
+	next map[string]time.Time
+	last map[string]time.Duration
+}
+
+func newPatience() *patience {
+	return &patience{next: map[string]time.Time{}, last: map[string]time.Duration{}}
+}
+
+// mayTry says whether the pause after the last failure is over.
+func (p *patience) mayTry(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !time.Now().Before(p.next[key])
+}
+
+// failed begins a pause, and returns its length.
+func (p *patience) failed(key string) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := min(max(2*p.last[key], firstPause), longestPause)
+	p.last[key], p.next[key] = d, time.Now().Add(d)
+	return d
+}
+
+// worked forgets the failures.
+func (p *patience) worked(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.last, key)
+	delete(p.next, key)
+}
