@@ -250,7 +250,7 @@ func (st *StreamState) complete(s *State, at time.Time) {
 func (s *State) countOutage(site string, at time.Time, r StreamRules) {
 	const keep = 100
 	for _, o := range s.Outages {
-		if o.Site == site && at.Sub(o.At) < max(r.Cooldown, time.Minute) {
+		if o.Site == site && at.Sub(o.At) < r.sameOutage() {
 			return
 		}
 	}

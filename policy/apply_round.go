@@ -28,6 +28,7 @@ func applyRound(s State, c Command) (State, error) {
 
 // round takes one round of the stream: the clock first, then what was learned of the members.
 func (st *StreamState) round(c Command, r StreamRound, interval time.Duration) {
+	st.noteBlind(c.At, r)
 	st.tick(c.Round.Term, c.Round.Number, r, clampIntervals*interval)
 	if r.Agreement == AgreedUp {
 		st.Approval = nil
@@ -37,7 +38,7 @@ func (st *StreamState) round(c Command, r StreamRound, interval time.Duration) {
 		if m.ID == (MemberID{}) {
 			m.ID = memberOf(key)
 		}
-		st.Members[key] = m.learn(*st, r.Members[key])
+		st.Members[key] = m.learn(*st, r.Members[key], c.At)
 		st.guard(c.At, m.ID, r.Members[key])
 	}
 	st.Round = r.withoutConfigs()
@@ -73,14 +74,26 @@ func (st *StreamState) tick(term, number uint64, r StreamRound, most time.Durati
 	default:
 		k.Agreed = 0
 	}
-	if best := r.Members[st.Primary.String()].Best; k.Blind == 0 && best != nil {
-		k.Blind = min(best.Age, most)
+}
+
+// noteBlind measures, at the begin of an outage and after a pause in it, for how long the primary may have gone on unseen
+// (design.md §5: the estimated loss). Unlike the outage that time is not clamped: it makes a failover less likely. Of a
+// primary that nobody remembers, restarted as all of them are, the log does.
+func (st *StreamState) noteBlind(at time.Time, r StreamRound) {
+	if r.Agreement != AgreedDown || st.Round.Agreement == AgreedDown {
+		return
 	}
+	key := st.Primary.String()
+	age := at.Sub(st.Members[key].BestAt)
+	if best := r.Members[key].Best; best != nil {
+		age = best.Age
+	}
+	st.Clock.Blind = max(age-st.Clock.Outage, 0)
 }
 
 // learn takes over what a round knows of a member. Another incarnation is accepted of a mirror that we never wrote;
 // of any other member it is only noted.
-func (m MemberState) learn(st StreamState, r MemberRound) MemberState {
+func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberState {
 	for _, s := range []*Snapshot{r.Best, r.Now} {
 		if s == nil {
 			continue
@@ -90,7 +103,7 @@ func (m MemberState) learn(st StreamState, r MemberRound) MemberState {
 				m.Recreated = s.Created
 				continue
 			}
-			m.Best, m.Config, m.ConfigSum = nil, nil, ""
+			m.Best, m.BestAt, m.Config, m.ConfigSum = nil, time.Time{}, nil, ""
 		}
 		m.Created = s.Created
 		if s == r.Now {
@@ -101,6 +114,7 @@ func (m MemberState) learn(st StreamState, r MemberRound) MemberState {
 		}
 		if m.Best == nil || s.LastSeq >= m.Best.LastSeq {
 			b := *s
+			m.BestAt = at.Add(-b.Age)
 			b.Config, b.Age = nil, 0
 			m.Best = &b
 		}

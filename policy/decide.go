@@ -126,6 +126,9 @@ func gateHeld(q *question) (Reason, bool) {
 }
 
 func gateConfig(q *question) (Reason, bool) {
+	if reason, ok := namesAll(q.st, q.sr); !ok {
+		return reason, false
+	}
 	var other []string
 	for _, v := range q.st.Round.Votes {
 		if v.Fresh && v.ConfigHash != q.hash {
@@ -136,6 +139,22 @@ func gateConfig(q *question) (Reason, bool) {
 		return Reason{}, true
 	}
 	return reasonf(ConfigMismatch, "%s run another config than the leader %s (%s): compare `understudy config show --hash` and reload", list(other), q.node, q.hash), false
+}
+
+// namesAll refuses a config without a member that must stay watched. A reload to one is refused; a start with one is not,
+// since the log is not known then.
+func namesAll(st StreamState, sr StreamRules) (Reason, bool) {
+	for _, id := range watched(st, sr) {
+		if slices.Contains(sr.Members(), id) {
+			continue
+		}
+		what := "which is its primary"
+		if m := st.Members[id.String()]; m.Retired > 0 || id != st.Primary {
+			what = fmt.Sprintf("which had a part in failover %d and must stay watched", max(m.Retired, m.Promoted))
+		}
+		return reasonf(ConfigMismatch, "the config does not name %s, %s: keep it among the mirrors of %s", id, what, st.Name), false
+	}
+	return Reason{}, true
 }
 
 func gateMembership(q *question) (Reason, bool) { return membership(q.st, q.sr) }
@@ -268,17 +287,35 @@ func gateBrake(q *question) (Reason, bool) {
 	if q.override != nil || b.Max == 0 {
 		return Reason{}, true
 	}
-	sites := map[string]bool{}
-	for _, o := range q.state.Outages {
-		if q.state.At.Sub(o.At) < b.Per && o.Site != q.st.Primary.Site {
-			sites[o.Site] = true
-		}
-	}
-	if len(sites) < b.Max {
+	others := q.state.otherOutages(q.st.Primary.Site, b.Per, q.sr)
+	if len(others) < b.Max {
 		return Reason{}, true
 	}
-	return reasonf(Brake, "%d site outages were acted on within %s (%s): a person should look first", len(sites), b.Per, list(sortedKeys(sites))), false
+	return reasonf(Brake, "%d site outages were acted on within %s (%s): a person should look first", len(others), b.Per, list(others)), false
 }
+
+// otherOutages lists the site outages within a time that were acted upon, or are being so, by their sites: all but the
+// one that a failover from this site would be part of.
+func (s State) otherOutages(site string, within time.Duration, r StreamRules) []string {
+	var sites []string
+	for _, o := range s.Outages {
+		since := s.At.Sub(o.At)
+		if since < within && (o.Site != site || since >= r.sameOutage()) {
+			sites = append(sites, o.Site)
+		}
+	}
+	counted := slices.Clone(sites)
+	for _, name := range sortedKeys(s.Streams) {
+		a := s.Streams[name].Attempt
+		if a != nil && a.From.Site != site && !slices.Contains(counted, a.From.Site) {
+			counted, sites = append(counted, a.From.Site), append(sites, a.From.Site)
+		}
+	}
+	return sites
+}
+
+// sameOutage is how long after a site's outage was acted upon another failover from there is part of it.
+func (r StreamRules) sameOutage() time.Duration { return max(r.Cooldown, time.Minute) }
 
 func gateMode(q *question) (Reason, bool) {
 	if q.override != nil || q.sr.Mode == ModeUnattended {

@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // standing is how a member's shape relates to what the log wants of it.
 type standing int
@@ -127,9 +130,9 @@ func membersAsWanted(st StreamState, ids, own []MemberID) (Reason, bool) {
 	return Reason{}, true
 }
 
-// directMirror reports whether a member is a mirror of the effective primary itself. A mirror that followed a
-// retired primary bears its name and does not qualify.
-func directMirror(st StreamState, id MemberID, now *Snapshot) bool {
+// directMirror reports whether a member is a mirror of the effective primary itself: by where it looks for its upstream,
+// if the domains tell, since streams of other sites may bear the same name.
+func directMirror(st StreamState, sr StreamRules, id MemberID, now *Snapshot) bool {
 	raw := now.Config
 	if raw == nil {
 		raw = st.Members[id.String()].Config
@@ -138,12 +141,29 @@ func directMirror(st StreamState, id MemberID, now *Snapshot) bool {
 	if err != nil || shape.Kind != ShapeMirror || shape.Upstream != st.Primary.Stream {
 		return false
 	}
-	// A stream of the same name at another site may be meant: after a failover, mirrors of the retired primary are
-	// told apart by having been there before the new one was promoted.
+	if direct, known := sr.upstreamIs(st.Primary, id, shape); known {
+		return direct
+	}
+	// A mirror that followed a retired primary bears its name, and cannot be told from one of the new primary.
 	for _, m := range st.Members {
 		if m.Retired > 0 && m.ID.Stream == st.Primary.Stream && m.ID != st.Primary {
 			return false
 		}
 	}
 	return true
+}
+
+// upstreamIs says whether a mirror looks for its upstream where the primary lives. That is known if the config names the
+// domains in question and the mirror uses a domain's own API prefix, `$JS.<domain>.API`, or none.
+func (r StreamRules) upstreamIs(primary, mirror MemberID, shape Shape) (is, known bool) {
+	domain, own := r.Domains[primary.Site], r.Domains[mirror.Site]
+	prefix, isDomain := strings.CutPrefix(shape.External, "$JS.")
+	upstream, isAPI := strings.CutSuffix(prefix, ".API")
+	switch {
+	case domain == "":
+		return false, false
+	case shape.External == "":
+		return own == domain, own != ""
+	}
+	return upstream == domain, isDomain && isAPI
 }

@@ -21,7 +21,7 @@ type Candidate struct {
 type Loss struct {
 	// AtLeast is the origin's last sequence as last seen by any observer, less the candidate's.
 	AtLeast uint64 `json:"at_least"`
-	// Estimated adds the origin's rate times the time for which nobody had looked.
+	// Estimated adds to the origin's last sequence its rate times the time for which nobody had looked.
 	Estimated uint64 `json:"estimated"`
 	Known     bool   `json:"known"`
 }
@@ -89,18 +89,18 @@ func eligibility(st StreamState, sr StreamRules, id MemberID, round MemberRound)
 	if w, open := m.openExcept(); open {
 		return reasonf(WriteOpen, "write %s to it is open", w.ID)
 	}
-	return eligibleConfig(st, id, round.Now)
+	return eligibleConfig(st, sr, id, round.Now)
 }
 
 // eligibleConfig judges what the candidate is made of.
-func eligibleConfig(st StreamState, id MemberID, now *Snapshot) Reason {
+func eligibleConfig(st StreamState, sr StreamRules, id MemberID, now *Snapshot) Reason {
 	c, err := parseRaw(st.Members[id.String()].Config)
 	if err != nil {
 		return reasonf(Unreachable, "nobody has read its config")
 	}
 	src := c.mirror()
 	switch {
-	case src == nil || !directMirror(st, id, now):
+	case src == nil || !directMirror(st, sr, id, now):
 		return reasonf(WrongUpstream, "it is not a mirror of %s", st.Primary)
 	case src.FilterSubject != "" && src.FilterSubject != ">":
 		return reasonf(Filtered, "it holds only %s", src.FilterSubject)
@@ -153,6 +153,9 @@ func lossOf(st StreamState, lastSeq uint64) Loss {
 	if best.LastSeq > lastSeq {
 		l.AtLeast = best.LastSeq - lastSeq
 	}
-	l.Estimated = l.AtLeast + uint64(best.Rate*st.Clock.Blind.Seconds())
+	l.Estimated = l.AtLeast
+	if last := best.LastSeq + uint64(best.Rate*st.Clock.Blind.Seconds()); last > lastSeq {
+		l.Estimated = last - lastSeq
+	}
 	return l
 }

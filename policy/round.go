@@ -200,7 +200,7 @@ func receiving(st StreamState, sr StreamRules, r StreamRound) []string {
 		if id == st.Primary || !m.Reachable() || m.Now == nil || m.Now.Mirror == nil {
 			continue
 		}
-		if m.Now.Mirror.Name != st.Primary.Stream || !directMirror(st, id, m.Now) {
+		if m.Now.Mirror.Name != st.Primary.Stream || !directMirror(st, sr, id, m.Now) {
 			continue
 		}
 		if a := m.Now.Mirror.Active; a >= 0 && a+m.Now.Age < receivingWithin {

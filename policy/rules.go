@@ -78,7 +78,9 @@ type StreamRules struct {
 	Account string       `json:"account,omitempty"`
 	Origin  MemberID     `json:"origin"`
 	Mirrors []MirrorRule `json:"mirrors"`
-	Mode    Mode         `json:"mode"`
+	// Domains are the JetStream domains of the members' sites, as far as the config names them.
+	Domains map[string]string `json:"domains,omitempty"`
+	Mode    Mode              `json:"mode"`
 	// Interval is the time between two scheduled rounds of this stream.
 	Interval time.Duration `json:"interval"`
 	// Threshold is the witnessed outage after which it counts as permanent.

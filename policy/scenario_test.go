@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,13 +74,14 @@ type scene struct {
 	says    map[string]Evidence // by watchdog: of the primary
 	gone    map[string]Evidence // by member: what everybody meets instead of an answer
 	hashes  map[string]string
+	ages    map[string]time.Duration // by member: of the newest answer, when it does not answer
 	sinceUp time.Duration
 	ownerOf []string
 }
 
 func newPlay(t *testing.T) *scene {
 	p := &scene{t: t, state: NewState(), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), term: 1,
-		members: map[string]*Snapshot{}, says: map[string]Evidence{}, gone: map[string]Evidence{}, hashes: map[string]string{}}
+		members: map[string]*Snapshot{}, says: map[string]Evidence{}, gone: map[string]Evidence{}, hashes: map[string]string{}, ages: map[string]time.Duration{}}
 	p.rules = Rules{Watchdogs: map[string]string{"wd-east": "east", "wd-west": "west", "wd-eu": "eu"}, Sites: map[string]SiteRules{},
 		Brake: BrakeRules{Max: 2, Per: time.Hour}, Streams: map[string]StreamRules{"EVENTS": {
 			Name: "EVENTS", Origin: MemberID{"east", "EVENTS"}, Mirrors: []MirrorRule{{MemberID: MemberID{"west", "W"}, Priority: 10}, {MemberID: MemberID{"eu", "E"}}},
@@ -114,8 +116,11 @@ func (p *scene) do(verb string, args []string) []string {
 		return p.decide()
 	case "candidates":
 		return p.candidates()
+	case "running": // a failover from another site, of another stream, runs
+		p.state.Streams = maps.Clone(p.state.Streams)
+		p.state.Streams["OTHER_"+args[0]] = StreamState{Name: "OTHER_" + args[0], Attempt: &Attempt{From: MemberID{Site: args[0], Stream: "OTHER"}}}
 	case "outage": // a site's outage that was acted upon just now, for another stream
-		p.state.Outages = append(slices.Clone(p.state.Outages), SiteOutage{Site: args[0], At: p.now})
+		p.state.countOutage(args[0], p.now, p.rules.Streams["EVENTS"])
 	case "begin":
 		return p.begin()
 	case "hold", "resume":
@@ -150,6 +155,12 @@ func (p *scene) set(args []string) []string {
 			sr.Threshold = p.duration(value)
 		case key == "max_loss":
 			sr.MaxLoss = p.number(value)
+		case key == "origin":
+			sr.Origin = memberOf(value)
+		case key == "mirrors":
+			sr.Mirrors = []MirrorRule{{MemberID: memberOf(value)}}
+		case key == "domains":
+			sr.Domains = map[string]string{"east": "east", "west": "west", "eu": "eu"}
 		case key == "release":
 			sr.Release = Release(value)
 		case key == "owners":
@@ -181,6 +192,8 @@ func (p *scene) setField(member, field, value string) {
 		s.APILevel = int(p.number(value))
 	case "rate":
 		s.Rate = float64(p.number(value))
+	case "age":
+		p.ages[member] = p.duration(value)
 	case "created":
 		s.Created = s.Created.Add(p.duration(value))
 	default:
@@ -246,7 +259,7 @@ func (p *scene) reports() []Report {
 				e = says
 			}
 			if last.Age = 0; e != Answered && e != AnsweredParked {
-				last.Age = time.Second
+				last.Age = max(p.ages[key], time.Second)
 			}
 			members[key] = MemberReport{Looks: []Look{{Via: memberOf(key).Site, Evidence: e}}, Last: &last}
 		}

@@ -103,7 +103,8 @@ type Clock struct {
 	Outage time.Duration `json:"outage"`
 	// Agreed is the contiguous part of it that this term witnessed.
 	Agreed time.Duration `json:"agreed"`
-	// Blind is the age of the newest answer of the primary when the outage began.
+	// Blind is how long the primary may have lived unseen: the age of its newest answer when the outage began, and the
+	// time since in which nobody could tell.
 	Blind time.Duration `json:"blind"`
 	// WouldHave says that alert-only mode has been counted in this outage.
 	WouldHave bool `json:"would_have,omitempty"`
@@ -126,6 +127,8 @@ type MemberState struct {
 	Original json.RawMessage `json:"original,omitempty"`
 	// Best is the newest logged answer with the highest last_seq of this incarnation, without its config.
 	Best *Snapshot `json:"best,omitempty"`
+	// BestAt is the wall time at which Best was true.
+	BestAt time.Time `json:"best_at,omitzero"`
 	// Writes are all writes to the member that may still matter: the open ones, and the closed ones whose stamps a
 	// late copy could bring back.
 	Writes []Write `json:"writes,omitempty"`

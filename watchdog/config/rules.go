@@ -23,9 +23,22 @@ func (c *Config) Rules() policy.Rules {
 		r.Sites[name] = policy.SiteRules{Domain: s.Domain}
 	}
 	for _, s := range c.Streams {
-		r.Streams[s.Name] = s.rules()
+		sr := s.rules()
+		sr.Domains = c.domains(sr.Members())
+		r.Streams[s.Name] = sr
 	}
 	return r
+}
+
+// domains are the JetStream domains of the members' sites that have one.
+func (c *Config) domains(members []policy.MemberID) map[string]string {
+	domains := map[string]string{}
+	for _, m := range members {
+		if d := c.Sites[m.Site].Domain; d != "" {
+			domains[m.Site] = d
+		}
+	}
+	return domains
 }
 
 func (s Stream) rules() policy.StreamRules {

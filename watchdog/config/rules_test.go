@@ -146,6 +146,7 @@ func TestRules(t *testing.T) {
 			{MemberID: policy.MemberID{Site: "eu", Stream: "EVENTS_EU"}, PromoteNever: true},
 			{MemberID: policy.MemberID{Site: "west", Stream: "EVENTS_W"}, Priority: 10},
 		},
+		Domains:   map[string]string{"east": "east"},
 		Mode:      policy.ModeUnattended,
 		Interval:  2 * time.Second,
 		Threshold: 30 * time.Second,
