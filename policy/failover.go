@@ -31,8 +31,9 @@ type Views struct {
 	// OwnersEvidence is Answered when that is known.
 	Owners         []string
 	OwnersEvidence Evidence
-	// Ready says that a write probe on the target's parked subject was answered by a leader.
-	Ready bool
+	// Ready says that a write probe on the target's parked subject was answered by a leader; Still that its last sequence
+	// was the same in an earlier reading of this phase.
+	Ready, Still bool
 }
 
 // MoveKind is what a step does next.
@@ -295,6 +296,8 @@ func (e ensurer) promote() Move {
 		return e.send(WritePromote, e.a.Target)
 	case shape.Kind == ShapeParked && !e.v.Ready:
 		return e.wait(InProgress, "%s is promoted, and does not take writes yet", e.a.Target)
+	case shape.Kind == ShapeParked && !e.v.Still:
+		return e.wait(InProgress, "%s is promoted, and its sequence may not stand still yet", e.a.Target)
 	}
 	m := e.done("%s is promoted, and stands at sequence %d", e.a.Target, e.target().Snapshot.LastSeq)
 	m.Result.LastSeq = e.target().Snapshot.LastSeq

@@ -319,7 +319,7 @@ func (p *scene) propose(c Command) []string {
 
 // views are what a step would read now.
 func (p *scene) views() Views {
-	v := Views{Members: map[string]View{}, Owners: p.ownerOf, OwnersEvidence: Answered, Ready: true}
+	v := Views{Members: map[string]View{}, Owners: p.ownerOf, OwnersEvidence: Answered, Ready: true, Still: true}
 	for key, s := range p.members {
 		view := View{Evidence: Answered, Snapshot: s}
 		if shape, _ := ShapeOf(s.Config); shape.Kind == ShapeParked {

@@ -194,7 +194,7 @@ func (s *Sim) read(w *worker) bool {
 }
 
 func (s *Sim) views(st policy.StreamState) policy.Views {
-	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true}
+	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true}
 	e, snap := s.world.look(a.From.Site, a.From)
 	if snap == nil && a.Shared {
 		e, snap = s.world.look(a.Target.Site, a.From)

@@ -98,3 +98,26 @@ func isMirror(ctx context.Context, conn *jsapi.Conn, name string) bool {
 	shape, err := policy.ShapeOf(info.Config)
 	return err == nil && shape.Kind == policy.ShapeMirror
 }
+
+// stillFor is how far apart two readings are at least that show that a stream stands still: what a mirror had under way
+// when it was promoted is stored within a millisecond or two.
+const stillFor = 10 * time.Millisecond
+
+// stillness watches a target's last sequence.
+type stillness struct {
+	seq   uint64
+	since time.Time
+}
+
+// of takes a reading, and says whether the sequence has been the same for stillFor.
+func (s *stillness) of(v policy.View) bool {
+	if !answers(v) || v.Snapshot == nil {
+		s.since = time.Time{}
+		return false
+	}
+	if s.since.IsZero() || v.Snapshot.LastSeq != s.seq {
+		s.seq, s.since = v.Snapshot.LastSeq, time.Now()
+		return false
+	}
+	return time.Since(s.since) >= stillFor
+}

@@ -50,6 +50,7 @@ type stepper struct {
 	sent     time.Time // the newest write to an origin that does not answer
 	refusals int
 	origin   *originWatch
+	still    stillness
 }
 
 // next reads, makes one move, and reports whether there may be another.
@@ -59,12 +60,13 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	if st.Attempt.Phase != s.phase {
-		s.phase, s.began = st.Attempt.Phase, time.Now()
+		s.phase, s.began, s.still = st.Attempt.Phase, time.Now(), stillness{}
 	}
 	views := s.h.read(ctx, st, s.origin)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
+	views.Still = s.still.of(views.Members[st.Attempt.Target.String()])
 	move := policy.Ensure(st, s.h.o.Node, views)
 	switch move.Kind {
 	case policy.MoveClose:

@@ -5,7 +5,31 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/understudy-ha/understudy/policy"
 )
+
+func TestStillness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := func(seq uint64) policy.View {
+			return policy.View{Evidence: policy.Answered, Snapshot: &policy.Snapshot{LastSeq: seq}}
+		}
+		var s stillness
+		for i, step := range []struct {
+			after time.Duration
+			view  policy.View
+			want  bool
+		}{
+			{0, at(7), false}, {stillFor - 1, at(7), false}, {1, at(7), true}, {time.Second, at(8), false}, {stillFor, at(8), true},
+			{0, policy.View{Evidence: policy.Timeout}, false}, {time.Second, at(8), false}, {stillFor, at(8), true},
+		} {
+			time.Sleep(step.after)
+			if got := s.of(step.view); got != step.want {
+				t.Errorf("reading %d: still %t, want %t", i, got, step.want)
+			}
+		}
+	})
+}
 
 func TestPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
