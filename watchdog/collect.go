@@ -113,14 +113,17 @@ func (c *collector) mayAsk(node string) (ask, await bool) {
 	return true, await
 }
 
+// answered ends a question.
+func (c *collector) answered(node string, inTime bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked[node]--
+	c.late[node] = !inTime
+}
+
 func (c *collector) ask(ctx context.Context, node string, r reportRequest, inTime time.Duration) {
 	began, ok := time.Now(), false
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.asked[node]--
-		c.late[node] = !ok || time.Since(began) > inTime
-	}()
+	defer func() { c.answered(node, ok && time.Since(began) <= inTime) }()
 	body, err := json.Marshal(r)
 	if err != nil {
 		return // plain numbers and names: cannot happen

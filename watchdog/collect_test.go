@@ -41,3 +41,25 @@ func TestCollectorKeepsStreamsApart(t *testing.T) {
 		t.Errorf("newest: %+v, want that of round 2", got)
 	}
 }
+
+// TestCollectorDoesNotWaitForTheLate asks watchdogs of which one never answers: the first round waits for it, the ones
+// after do not, until it has answered in time.
+func TestCollectorDoesNotWaitForTheLate(t *testing.T) {
+	c := newCollector(nil)
+	for i, want := range []struct{ ask, await bool }{{true, true}, {true, false}, {true, false}, {false, false}} {
+		if ask, await := c.mayAsk("wd-east"); ask != want.ask || await != want.await {
+			t.Errorf("question %d: ask %t, await %t, want %+v", i, ask, await, want)
+		}
+	}
+	c.answered("wd-east", false)
+	if ask, await := c.mayAsk("wd-east"); !ask || await {
+		t.Errorf("after a late answer: ask %t, await %t", ask, await)
+	}
+	c.answered("wd-east", true)
+	if ask, await := c.mayAsk("wd-east"); !ask || !await {
+		t.Errorf("after an answer in time: ask %t, await %t", ask, await)
+	}
+	if ask, await := c.mayAsk("wd-west"); !ask || !await {
+		t.Errorf("another watchdog: ask %t, await %t", ask, await)
+	}
+}
