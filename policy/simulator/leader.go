@@ -93,7 +93,7 @@ func (s *Sim) memberReport(node string, id policy.MemberID) policy.MemberReport 
 	}
 	m := policy.MemberReport{}
 	for _, via := range paths {
-		e, snap := s.world.look(via, id)
+		e, snap := s.world.look(s.rules.Watchdogs[node], via, id)
 		if !s.calm && s.rnd.IntN(40) == 0 {
 			e, snap = policy.Timeout, nil // a lost packet
 		}
@@ -174,12 +174,12 @@ func (s *Sim) work(w *worker) bool {
 func (s *Sim) read(w *worker) bool {
 	st, node := s.st(), s.leader
 	if w.repair != nil {
-		via := w.repair.Site
-		e, snap := s.world.look(via, *w.repair)
+		via, here := w.repair.Site, s.rules.Watchdogs[node]
+		e, snap := s.world.look(here, via, *w.repair)
 		for _, beside := range st.SitesBeside(*w.repair) {
 			if snap == nil {
 				via = beside
-				e, snap = s.world.look(via, *w.repair)
+				e, snap = s.world.look(here, via, *w.repair)
 			}
 		}
 		w.move = policy.Repair(st, node, *w.repair, via, policy.View{Evidence: e, Snapshot: snap})
@@ -195,14 +195,15 @@ func (s *Sim) read(w *worker) bool {
 
 func (s *Sim) views(st policy.StreamState) policy.Views {
 	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true}
-	e, snap := s.world.look(a.From.Site, a.From)
+	here := s.rules.Watchdogs[s.leader]
+	e, snap := s.world.look(here, a.From.Site, a.From)
 	if snap == nil && a.Shared {
-		e, snap = s.world.look(a.Target.Site, a.From)
+		e, snap = s.world.look(here, a.Target.Site, a.From)
 	}
 	v.Members[a.From.String()] = policy.View{Evidence: e, Snapshot: snap}
-	e, snap = s.world.look(a.Target.Site, a.Target)
+	e, snap = s.world.look(here, a.Target.Site, a.Target)
 	v.Members[a.Target.String()] = policy.View{Evidence: e, Snapshot: snap}
-	v.Owners, v.OwnersEvidence = s.world.owners(a.Target.Site)
+	v.Owners, v.OwnersEvidence = s.world.owners(here, a.Target.Site)
 	return v
 }
 
@@ -268,6 +269,13 @@ func (s *Sim) send(w *worker, leads bool) bool {
 			s.flying = append(s.flying, m)
 		}
 		return false
+	}
+	if !s.world.hears(s.rules.Watchdogs[s.leader], m.Via) {
+		w.how, w.stage = policy.ClosedNotSent, closing
+		if w.move.Resend {
+			return false // an earlier copy may still arrive
+		}
+		return true
 	}
 	s.seen.sent(s, m)
 	weather := s.rnd.IntN(10)

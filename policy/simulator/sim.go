@@ -162,6 +162,8 @@ func (s *Sim) changeSite() {
 		site = sites[s.rnd.IntN(len(sites))]
 	}
 	switch {
+	case s.rnd.IntN(6) == 0:
+		s.changePath()
 	case !w.up[site] && s.rnd.IntN(8) == 0 && w.shared && !w.offline[site]:
 		w.offline[site] = true
 		s.log("%s is known offline", site)
@@ -186,6 +188,13 @@ func (s *Sim) changeSite() {
 	if s.leader != "" && !w.reaches(s.rules.Watchdogs[s.leader]) {
 		s.elect()
 	}
+}
+
+// changePath lets one site lose another from sight, or find it again.
+func (s *Sim) changePath() {
+	p := path{sites[s.rnd.IntN(len(sites))], sites[s.rnd.IntN(len(sites))]}
+	s.world.deaf[p] = !s.world.deaf[p]
+	s.log("%s reaches %s: %v", p.from, p.via, !s.world.deaf[p])
 }
 
 // arrive lets a late copy of a write take effect, or get lost for good.
@@ -231,6 +240,7 @@ func (s *Sim) becalm() {
 		s.world.up[site], s.world.offline[site], s.world.cut[site] = true, false, false
 		s.world.catchUp(site)
 	}
+	clear(s.world.deaf)
 	if s.state.Hold.Held {
 		s.toggleHold()
 	}

@@ -26,9 +26,13 @@ type world struct {
 	up      map[string]bool // by site
 	offline map[string]bool // the meta group knows that the site's servers are gone
 	cut     map[string]bool // alive, but nobody outside reaches it
+	deaf    map[path]bool   // one site does not reach another, though others do
 	clock   time.Duration
 	known   map[string]parsed // by raw config: most are read again and again
 }
+
+// path is the way from who asks to the site through which it asks, both by site.
+type path struct{ from, via string }
 
 const subject = "events.>"
 
@@ -41,7 +45,7 @@ var (
 )
 
 func newWorld(shared bool) *world {
-	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}, known: map[string]parsed{}}
+	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}, deaf: map[path]bool{}, known: map[string]parsed{}}
 	for _, s := range sites {
 		w.up[s] = true
 	}
@@ -76,6 +80,11 @@ const (
 	refused
 	silent // no answer: unknown
 )
+
+// hears reports whether somebody at a site gets an answer through another. Nothing keeps a site from itself.
+func (w *world) hears(from, via string) bool {
+	return w.reaches(via) && (from == via || !w.deaf[path{from, via}])
+}
 
 // deliver carries a write out as a server would, whoever sent it and whenever.
 func (w *world) deliver(wr policy.Write) outcome {
@@ -166,11 +175,11 @@ func (w *world) catchUp(site string) {
 	}
 }
 
-// look is STREAM.INFO of a member, asked through a site by somebody outside of both.
-func (w *world) look(via string, id policy.MemberID) (policy.Evidence, *policy.Snapshot) {
+// look is STREAM.INFO of a member, asked through a site by somebody at from.
+func (w *world) look(from, via string, id policy.MemberID) (policy.Evidence, *policy.Snapshot) {
 	s := w.streams[id.String()]
 	switch {
-	case !w.reaches(via):
+	case !w.hears(from, via):
 		return policy.Disconnected, nil
 	case via != id.Site && !w.shared:
 		return policy.NotFound, nil
@@ -202,8 +211,8 @@ func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
 }
 
 // owners is STREAM.NAMES by subject at a site.
-func (w *world) owners(via string) ([]string, policy.Evidence) {
-	if !w.reaches(via) {
+func (w *world) owners(from, via string) ([]string, policy.Evidence) {
+	if !w.hears(from, via) {
 		return nil, policy.Disconnected
 	}
 	names := []string{}
