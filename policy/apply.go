@@ -34,6 +34,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Decision.Stream, c, (*StreamState).decided)
 	case c.Approve != nil:
 		return applyStream(s, c.Approve.Stream, c, (*StreamState).approve)
+	case c.Abandon != nil:
+		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
 	case c.Hold != nil:
 		return applyHold(s, c)
 	case c.Override != nil:
@@ -148,7 +150,7 @@ func (st *StreamState) begin(s *State, c Command) error {
 		return refuse("write %s to the target is open", w.ID)
 	}
 	for _, w := range st.openWrites() {
-		if w.Kind == WriteUnpark || w.Kind == WriteDelete || w.Kind == WriteBind {
+		if w.beforeBegin(st.Primary) {
 			return refuse("write %s is open", w.ID)
 		}
 	}
@@ -219,9 +221,12 @@ func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error 
 
 // blocksEnd returns an open write that keeps the epoch from ending: any on the target, and any unpark or delete. An
 // open park of the old origin is the fence's own debt: a late one only does what is wanted, and after an abort it is
-// repaired.
+// repaired. What was sent to a target that was given up is repaired, too, whenever that answers.
 func (st *StreamState) blocksEnd() (Write, bool) {
 	for _, w := range st.openWrites() {
+		if st.Members[w.Member.String()].Abandoned > 0 {
+			continue
+		}
 		if w.Kind != WritePark || w.Member == st.Attempt.Target {
 			return w, true
 		}
@@ -264,14 +269,19 @@ func (s *State) countOutage(site string, at time.Time, r StreamRules) {
 func (st *StreamState) aborted(s *State, at time.Time) {
 	a := *st.Attempt
 	a.EndedAt = at
-	from := st.Members[a.From.String()]
-	if from.Want != nil && from.Want.Kind != ShapeBound {
-		shape, err := ShapeOf(from.Original)
-		if err == nil {
-			from.Want, from.WantWrite = &shape, ""
-		}
-		st.Members[a.From.String()] = from
-	}
+	st.giveBack(a.From)
 	st.Attempt, st.Last = nil, &a
 	s.note(at, st.Name, a.Epoch, "failover_aborted", a.Waiting)
+}
+
+// giveBack wants an origin that was not replaced to hold its subjects again.
+func (st *StreamState) giveBack(id MemberID) {
+	m := st.Members[id.String()]
+	if m.Want == nil || m.Want.Kind == ShapeBound {
+		return
+	}
+	if shape, err := ShapeOf(m.Original); err == nil {
+		m.Want, m.WantWrite = &shape, ""
+	}
+	st.Members[id.String()] = m
 }

@@ -22,6 +22,7 @@ type Command struct {
 	Hold     *HoldCommand     `json:"hold,omitempty"`
 	Approve  *ApproveCommand  `json:"approve,omitempty"`
 	Override *OverrideCommand `json:"override,omitempty"`
+	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.
@@ -115,6 +116,13 @@ type ApproveCommand struct {
 // OverrideCommand records a request to fail over now.
 type OverrideCommand struct {
 	Override Override `json:"override"`
+}
+
+// AbandonCommand gives up the target of a running failover, by the word of a person that its site is gone for good.
+type AbandonCommand struct {
+	Stream string `json:"stream"`
+	Site   string `json:"site"` // of the target
+	By     string `json:"by"`
 }
 
 // Encode returns the command's persisted form.

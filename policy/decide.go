@@ -161,7 +161,7 @@ func gateMembership(q *question) (Reason, bool) { return membership(q.st, q.sr) 
 
 func gateOpenWrites(q *question) (Reason, bool) {
 	for _, w := range q.st.openWrites() {
-		if w.Kind == WriteUnpark || w.Kind == WriteDelete || w.Kind == WriteBind && w.Member == q.st.Primary {
+		if w.beforeBegin(q.st.Primary) {
 			return reasonf(WriteOpen, "write %s (%s of %s) may still take effect", w.ID, w.Kind, w.Member), false
 		}
 	}

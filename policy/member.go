@@ -62,7 +62,7 @@ func wantText(k ShapeKind) string {
 
 func standWritten(m MemberState, shape Shape, stamp Stamp) (standing, Reason) {
 	switch {
-	case shape.Equal(*m.Want):
+	case shape.Equal(*m.Want), m.Abandoned > 0 && shape.Kind == ShapeMirror: // its promote may have been lost
 		return asWanted, Reason{}
 	case m.WantWrite != "" && stamp.Write == m.WantWrite:
 		return foreign, reasonf(ChangedOutside, "%s was left %s by write %s, and is now %s: changed by somebody else", m.ID, m.Want, m.WantWrite, shape)

@@ -79,6 +79,8 @@ func eligibility(st StreamState, sr StreamRules, id MemberID, round MemberRound)
 	switch {
 	case sr.Mirror(id).PromoteNever:
 		return reasonf(PromoteNever, "the config says promote: never")
+	case m.Abandoned > 0:
+		return reasonf(WrongUpstream, "it was given up in failover %d, and may hold what nobody has seen", m.Abandoned)
 	case m.Retired > 0:
 		return reasonf(WrongUpstream, "it was the primary until failover %d, and is not a mirror of %s", m.Retired, st.Primary)
 	case round.Evidence == NoLeader:

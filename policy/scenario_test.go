@@ -128,6 +128,8 @@ func (p *scene) do(verb string, args []string) []string {
 	case "override":
 		o := Override{ID: fmt.Sprint("o", p.state.EntrySeq), By: "op", KeepLossLimit: slices.Contains(args, "keep-loss-limit")}
 		return p.propose(Command{Override: &OverrideCommand{Override: o}})
+	case "abandon":
+		return p.propose(Command{Abandon: &AbandonCommand{Stream: "EVENTS", Site: args[0], By: "op"}})
 	case "approve":
 		return p.approve()
 	case "ensure":

@@ -139,7 +139,9 @@ type MemberState struct {
 	Promoted uint64 `json:"promoted,omitempty"`
 	// Retired marks a former primary: fenced whenever it answers.
 	Retired uint64 `json:"retired,omitempty"` // the epoch that replaced it
-	Deleted bool   `json:"deleted,omitempty"` // by us
+	// Abandoned is the failover in which a person gave this target up; it is fenced as a retired primary is.
+	Abandoned uint64 `json:"abandoned,omitempty"`
+	Deleted   bool   `json:"deleted,omitempty"` // by us
 	// FencedAt is the wall time at which a retired member was first read back parked; zero: the fence is a debt.
 	FencedAt time.Time `json:"fenced_at,omitzero"`
 }

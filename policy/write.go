@@ -71,4 +71,10 @@ type Write struct {
 // Open reports whether the write may still take effect.
 func (w Write) Open() bool { return w.Closed == "" }
 
+// beforeBegin reports whether a failover from primary has to wait for the write while it is open: it could give a stream
+// subjects, or take one away, beside what the failover does.
+func (w Write) beforeBegin(primary MemberID) bool {
+	return w.Kind == WriteUnpark || w.Kind == WriteDelete || w.Kind == WriteBind && w.Member == primary
+}
+
 func compareWrites(a, b Write) int { return cmp.Compare(a.Seq, b.Seq) }

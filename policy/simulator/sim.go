@@ -122,6 +122,8 @@ func (s *Sim) event() {
 		s.toggleHold()
 	case n < 91:
 		s.override()
+	case n < 92:
+		s.abandon()
 	default:
 		s.world.publish()
 	}
@@ -153,6 +155,18 @@ func (s *Sim) toggleHold() {
 func (s *Sim) override() {
 	s.log("override")
 	s.propose(policy.Command{Override: &policy.OverrideCommand{Override: policy.Override{ID: fmt.Sprint("o", s.world.clock), By: "sim"}}})
+}
+
+// abandon gives the target of a failover up, which the policy allows only when nobody reaches it.
+func (s *Sim) abandon() {
+	a := s.st().Attempt
+	if a == nil {
+		return
+	}
+	if s.propose(policy.Command{Abandon: &policy.AbandonCommand{Stream: name, Site: a.Target.Site, By: "sim"}}) == nil {
+		s.log("epoch %d is abandoned", a.Epoch)
+		s.seen.Abandoned++
+	}
 }
 
 // changeSite crashes, returns, cuts off or heals a site: mostly the origin's.
