@@ -100,7 +100,7 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 		}
 		if !m.Created.IsZero() && !s.Created.Equal(m.Created) {
 			if m.Want != nil || m.ID == st.Primary {
-				m.Recreated = s.Created
+				m.Recreated, m.Gone = s.Created, m.Gone && s != r.Now
 				continue
 			}
 			m.Best, m.BestAt, m.Config, m.ConfigSum = nil, time.Time{}, nil, ""
@@ -122,7 +122,8 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary {
 		m.Original = m.Config
 	}
-	if r.Evidence == NotFound && m.ID == st.Primary && !m.Deleted {
+	ours := m.Deleted || st.Attempt != nil && st.Attempt.DeleteOpened && m.ID == st.Attempt.From
+	if r.Evidence == NotFound && m.ID == st.Primary && !ours {
 		m.Gone = true
 	}
 	if r.Evidence == NotFound && m.Want == nil && m.ID != st.Primary {

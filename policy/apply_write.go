@@ -117,7 +117,7 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	w.Closed, w.Detail = c.How, c.Detail
 	w.Config = nil // only its stamp matters from here on
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
-		m.Deleted = true
+		m.Deleted, m.Gone = true, false
 	}
 	undone := c.How == ClosedRefused || c.How == ClosedNotSent
 	if a := st.Attempt; a != nil && w.Kind == WriteDelete && undone {

@@ -212,7 +212,7 @@ func (e ensurer) giveUp(r Reason) Move {
 
 // fence takes the subjects away from the origin, as far as its topology allows (design.md §6).
 func (e ensurer) fence() Move {
-	if e.from().Evidence == NotFound && !e.a.DeleteOpened {
+	if e.from().Evidence == NotFound && !e.a.DeleteOpened && !e.st.Members[e.a.From.String()].Deleted {
 		return e.result(OutcomeAbort, reasonf(OriginDeleted, "%s was deleted by somebody", e.a.From))
 	}
 	if e.originIsBack() && e.a.DeleteOpened {

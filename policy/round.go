@@ -181,8 +181,12 @@ func vote(rules Rules, st StreamState, sr StreamRules, node string, term, number
 		if recreated && (e == Answered || e == AnsweredParked) {
 			e = Recreated
 		}
-		if j == 0 || strength(e.Verdict()) > strength(v.Verdict) || e.Verdict() == v.Verdict && rankEvidence(e) < rankEvidence(v.Evidence) {
-			v.Verdict, v.Evidence, v.Via, v.Detail, v.Age = e.Verdict(), e, l.Via, l.Detail, l.Age
+		verdict := e.Verdict()
+		if known.Deleted && e == NotFound {
+			verdict = Down // by our own hand
+		}
+		if j == 0 || strength(verdict) > strength(v.Verdict) || verdict == v.Verdict && rankEvidence(e) < rankEvidence(v.Evidence) {
+			v.Verdict, v.Evidence, v.Via, v.Detail, v.Age = verdict, e, l.Via, l.Detail, l.Age
 		}
 	}
 	return v
