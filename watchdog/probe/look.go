@@ -105,6 +105,7 @@ func (o *Observer) keep(ctx context.Context, p *pass, t target, paths []path) {
 	var best *path
 	for i, a := range paths {
 		if l, ok := judge(p, t, a); ok {
+			o.moveOn(p, t, a, l)
 			l = o.doubt(ctx, p, l)
 			looks = append(looks, l)
 			o.o.Looked(t.stream, t.id, l.Look)
