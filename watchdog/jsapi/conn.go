@@ -64,6 +64,8 @@ type link struct {
 	epoch   uint64
 	closed  chan struct{} // closed by the client's last callback
 	waiting waiting
+	told    chan struct{} // closed when why is known
+	why     error         // of its end
 	mu      sync.Mutex
 	refused error // a login error that the server sent before it closed
 }
@@ -160,7 +162,7 @@ func (c *Conn) hold(ctx context.Context, l *link) (place int) {
 	for {
 		select {
 		case <-l.closed:
-			c.down(l.reason(l.nc.LastError()))
+			c.lose(ctx, l)
 			return l.place
 		case epoch := <-c.moves:
 			if next := c.elsewhere(ctx, l, epoch); next != nil {
@@ -174,6 +176,7 @@ func (c *Conn) hold(ctx context.Context, l *link) (place int) {
 			c.live.Store(nil)
 			l.nc.Close()
 			<-l.closed
+			l.tell(closed)
 			return l.place
 		}
 	}

@@ -45,7 +45,7 @@ func (c *Conn) share(ctx context.Context, n int) time.Duration {
 }
 
 func (c *Conn) connect(ctx context.Context, server string, timeout time.Duration) (*link, error) {
-	l := &link{closed: make(chan struct{})}
+	l := &link{closed: make(chan struct{}), told: make(chan struct{})}
 	opts, err := c.o.Login.options()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAuth, err)
@@ -95,15 +95,4 @@ func (l *link) asyncError(err error) {
 		l.refused = err
 		l.mu.Unlock()
 	}
-}
-
-// reason says why the connection ended: err, the client's word for it, is mostly the closed socket that follows the
-// server's refusal.
-func (l *link) reason(err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.refused != nil {
-		return l.refused
-	}
-	return err
 }

@@ -3,6 +3,8 @@ package jsapi
 import (
 	"context"
 	"sync"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Move asks for another server of the site in the place of the one that the connection made as epoch leads to: it is
@@ -55,4 +57,5 @@ func (l *link) leave(ctx context.Context) {
 	}
 	l.nc.Close()
 	<-l.closed
+	l.tell(connectError(l.reason(nats.ErrConnectionClosed)))
 }
