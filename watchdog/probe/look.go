@@ -114,6 +114,11 @@ func (o *Observer) keep(ctx context.Context, p *pass, t target, paths []path) {
 			best = &paths[i]
 		}
 	}
+	var answer *policy.Snapshot
+	if best != nil {
+		level, _ := best.via.apiLevel()
+		answer = snapshot(best.info, level) // before the lock: of thousands, several are read at a time
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	g := o.memory[t.stream]
@@ -123,8 +128,7 @@ func (o *Observer) keep(ctx context.Context, p *pass, t target, paths []path) {
 	m := g.members[t.id]
 	m.keep(p.stamp, looks)
 	if best != nil {
-		level, _ := best.via.apiLevel()
-		o.learn(g, t, m, snapshot(best.info, level), *best)
+		o.learn(g, t, m, answer, *best)
 	}
 }
 
