@@ -52,6 +52,7 @@ type Conn struct {
 	live   atomic.Pointer[link]
 	why    atomic.Pointer[error] // of the last disconnect; nil when there was none yet
 	epoch  atomic.Uint64
+	moves  chan uint64 // epochs whose server is to be left; nil when the connection stays where it is
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -59,9 +60,12 @@ type Conn struct {
 // link is one connection, from its connect to its end.
 type link struct {
 	nc      *nats.Conn
+	place   int // of its server in the login
 	epoch   uint64
 	closed  chan struct{} // closed by the client's last callback
 	waiting waiting
+	told    chan struct{} // closed when why is known
+	why     error         // of its end
 	mu      sync.Mutex
 	refused error // a login error that the server sent before it closed
 }
@@ -69,7 +73,7 @@ type link struct {
 // Dial returns at once; the connection is made, and made again, in the background until Close.
 func Dial(o Options) *Conn {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Conn{o: o.withDefaults(), cancel: cancel, done: make(chan struct{})}
+	c := &Conn{o: o.withDefaults(), moves: make(chan uint64, 1), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
 		c.run(ctx)
@@ -82,7 +86,7 @@ func Dial(o Options) *Conn {
 func DialOnce(ctx context.Context, o Options) (*Conn, error) {
 	o = o.withDefaults()
 	c := &Conn{o: o, done: make(chan struct{})}
-	l, _, err := c.connectAny(ctx, 0)
+	l, err := c.connectAny(ctx, o.Login.first(), len(o.Login.Servers))
 	if err != nil {
 		return nil, err
 	}
@@ -132,14 +136,13 @@ func (c *Conn) lost() error {
 func (c *Conn) Domain() string { return c.o.Login.Domain }
 
 func (c *Conn) run(ctx context.Context) {
-	next := 0
+	next := c.o.Login.first()
 	for ctx.Err() == nil {
 		began := time.Now()
-		l, i, err := c.connectAny(ctx, next)
+		l, err := c.connectAny(ctx, next, len(c.o.Login.Servers))
 		if err == nil {
-			next = i + 1 // whatever ends this connection, another server is the better try
 			c.up(l)
-			c.hold(ctx, l)
+			next = c.hold(ctx, l) + 1 // whatever ended that connection, another server is the better try
 		} else {
 			c.down(err)
 		}
@@ -149,24 +152,44 @@ func (c *Conn) run(ctx context.Context) {
 	}
 }
 
-// hold waits for the end of a connection, or brings it about.
-func (c *Conn) hold(ctx context.Context, l *link) {
-	select {
-	case <-l.closed:
-		c.down(l.reason(l.nc.LastError()))
-	case <-ctx.Done():
-		closed := fmt.Errorf("%w: closed", ErrDisconnected)
-		c.why.Store(&closed)
-		c.live.Store(nil)
-		l.nc.Close()
-		<-l.closed
+// hold waits for the end of a connection, or brings it about, and lets others take its place meanwhile. It returns the
+// place of the last one's server.
+func (c *Conn) hold(ctx context.Context, l *link) (place int) {
+	var left sync.WaitGroup
+	defer left.Wait()
+	leaving, hurry := context.WithCancel(ctx)
+	defer hurry()
+	for {
+		select {
+		case <-l.closed:
+			c.lose(ctx, l)
+			return l.place
+		case epoch := <-c.moves:
+			if next := c.elsewhere(ctx, l, epoch); next != nil {
+				old := l
+				left.Go(func() { old.leave(leaving) })
+				l = next
+			}
+		case <-ctx.Done():
+			closed := fmt.Errorf("%w: closed", ErrDisconnected)
+			c.why.Store(&closed)
+			c.live.Store(nil)
+			l.nc.Close()
+			<-l.closed
+			l.tell(closed)
+			return l.place
+		}
 	}
 }
 
 func (c *Conn) up(l *link) {
+	c.goLive(l)
+	c.o.Changed(nil)
+}
+
+func (c *Conn) goLive(l *link) {
 	l.epoch = c.epoch.Add(1)
 	c.live.Store(l)
-	c.o.Changed(nil)
 }
 
 func (c *Conn) down(err error) {
@@ -176,95 +199,6 @@ func (c *Conn) down(err error) {
 	if wasUp || old == nil || !errors.Is(*old, connectKind(err)) {
 		c.o.Changed(err)
 	}
-}
-
-// connectAny tries each server once, and returns the place of the one that took us. A refused login is the error that
-// is told, whatever the other servers did.
-func (c *Conn) connectAny(ctx context.Context, first int) (*link, int, error) {
-	servers := c.o.Login.Servers
-	if len(servers) == 0 {
-		return nil, 0, fmt.Errorf("%w: no server configured", ErrAuth)
-	}
-	var worst error
-	for i := range servers {
-		n := (first + i) % len(servers)
-		l, err := c.connect(ctx, servers[n])
-		if err == nil {
-			return l, n, nil
-		}
-		err = fmt.Errorf("connect to %s: %w", redact(servers[n]), connectError(err))
-		if worst == nil || !errors.Is(err, ErrDisconnected) && errors.Is(worst, ErrDisconnected) {
-			worst = err
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, 0, worst
-}
-
-func (c *Conn) connect(ctx context.Context, server string) (*link, error) {
-	l := &link{closed: make(chan struct{})}
-	opts, err := c.o.Login.options()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAuth, err)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	dial, keep := dialer(ctx, c.o.ConnectTimeout)
-	opts = append(opts,
-		nats.SetCustomDialer(dial), nats.SkipHostLookup(), nats.Timeout(c.o.ConnectTimeout),
-		nats.NoReconnect(), nats.IgnoreDiscoveredServers(), nats.ReconnectBufSize(-1),
-		nats.PingInterval(c.o.PingInterval), nats.MaxPingsOutstanding(2),
-		// A full socket must not hold the connection's lock for the client's default of a minute.
-		nats.FlusherTimeout(500*time.Millisecond), nats.ReconnectOnFlusherError(),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.asyncError(err) }),
-		nats.ClosedHandler(func(*nats.Conn) { close(l.closed) }),
-	)
-	nc, err := nats.Connect(server, opts...)
-	if err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
-		}
-		return nil, err
-	}
-	if !keep() { // cancelled in the very moment
-		nc.Close()
-		return nil, context.Cause(ctx)
-	}
-	l.nc = nc
-	ready, cancelReady := context.WithTimeout(ctx, c.o.ConnectTimeout)
-	defer cancelReady()
-	if err := l.checkInbox(ready); err != nil {
-		nc.Close()
-		<-l.closed
-		return nil, l.reason(err)
-	}
-	return l, nil
-}
-
-// asyncError takes what the server says outside of any answer.
-func (l *link) asyncError(err error) {
-	if errors.Is(err, nats.ErrPermissionViolation) {
-		l.waiting.denied(err)
-		return
-	}
-	if refusesLogin(err) {
-		l.mu.Lock()
-		l.refused = err
-		l.mu.Unlock()
-	}
-}
-
-// reason says why the connection ended: err, the client's word for it, is mostly the closed socket that follows the
-// server's refusal.
-func (l *link) reason(err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.refused != nil {
-		return l.refused
-	}
-	return err
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -100,7 +100,7 @@ func TestReconnects(t *testing.T) {
 
 func TestNextServerTakesOver(t *testing.T) {
 	a, b := embedded(t, nil), embedded(t, nil)
-	c := dial(t, jsapi.Login{Servers: []string{a.ClientURL(), b.ClientURL()}})
+	c := dial(t, beginningAt(a.ClientURL(), b.ClientURL()))
 	eventually(t, "connected", c.Connected)
 	a.Shutdown()
 	eventually(t, "connected to the other", func() bool { return c.Epoch() == 2 && c.Connected() })

@@ -10,9 +10,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
+	"github.com/understudy-ha/understudy/watchdog/natslab"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	natslab.RunIfChild()
+	goleak.VerifyTestMain(m)
+}
 
 // embedded starts a server inside this process, JetStream on, with what conf adds.
 func embedded(t *testing.T, conf func(*server.Options)) *server.Server {

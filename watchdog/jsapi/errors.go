@@ -93,7 +93,7 @@ func (l *link) requestError(ctx context.Context, err error) error {
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject):
 		return err
 	}
-	return connectError(l.reason(err))
+	return connectError(l.lostWith(err))
 }
 
 // connectError gives a failed or ended connection its sentinel: a server that refuses us is alive, and must not look
@@ -143,7 +143,8 @@ func refusesLogin(err error) bool {
 		errors.As(err, &ca) || errors.As(err, &host) || errors.As(err, &cert) {
 		return true
 	}
-	return says(err, "authorization violation", "authentication timeout", "remote error: tls")
+	return says(err, "authorization violation", "authentication timeout", "authentication expired", "authentication revoked",
+		"remote error: tls")
 }
 
 func isFull(err error) bool {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"strings"
 
@@ -16,7 +17,7 @@ const DefaultInboxPrefix = "_INBOX.understudy"
 // Login says how to log in at one site: plain data, filled from the config or from a NATS context. Files are read anew
 // at every connect, so a rotated secret needs no reload.
 type Login struct {
-	// Name is the connection's name as the server shows it.
+	// Name is the connection's name as the server shows it. It also chooses the server that is tried first.
 	Name    string
 	Servers []string
 	// Domain is the JetStream domain to ask; "" is the account's default one.
@@ -36,6 +37,22 @@ type Login struct {
 
 	// InboxPrefix is DefaultInboxPrefix when "".
 	InboxPrefix string
+}
+
+// FirstServer is the one that is tried first, "" when there is none; the others follow in their order. Logins of
+// different names begin at different servers, so that not all watchdogs see the site through the same one.
+func (l Login) FirstServer() string {
+	if len(l.Servers) == 0 {
+		return ""
+	}
+	return l.Servers[l.first()]
+}
+
+// first is the place of FirstServer.
+func (l Login) first() int {
+	h := fnv.New32a()
+	h.Write([]byte(l.Name)) // never fails
+	return int(h.Sum32() % max(uint32(len(l.Servers)), 1))
 }
 
 // options builds the client's options for one connection. Every error is one of our own credentials.

@@ -1,15 +1,19 @@
 package jsapi_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
+	"github.com/understudy-ha/understudy/watchdog/natslab"
 )
 
 // withPassword makes the options of a server with one user, for a start or a reload.
@@ -51,6 +55,48 @@ func TestChangedPasswordIsNotAnOutage(t *testing.T) {
 	eventually(t, "connected with the new password", c.Connected)
 	s.Shutdown()
 	eventually(t, "lost", func() bool { return errors.Is(c.LastError(), jsapi.ErrDisconnected) })
+}
+
+// Whatever moment of it a request meets, a changed password is never the loss of the site.
+func TestManyPasswordChanges(t *testing.T) {
+	lab, err := natslab.Start(within(t, time.Minute), natslab.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lab.Close() })
+	site, file := lab.Site("east"), filepath.Join(t.TempDir(), "password")
+	write(t, file, site.Password())
+	login := jsapi.Login{Servers: site.URLs(), Domain: site.Domain, User: natslab.AppUser, PasswordFile: file}
+	c := jsapi.Dial(jsapi.Options{Login: login, ReconnectWait: 5 * time.Millisecond})
+	t.Cleanup(c.Close)
+	eventually(t, "connected", c.Connected)
+	create(t, c, "ORDERS", `{"name":"ORDERS"}`)
+	over, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range 8 {
+		wg.Go(func() {
+			for over.Err() == nil {
+				_, info := c.Info(over, "ORDERS")
+				for _, err := range []error{info, c.Ping(over)} {
+					if errors.Is(err, jsapi.ErrDisconnected) {
+						t.Errorf("looks like a lost site: %v", err)
+						return
+					}
+				}
+			}
+		})
+	}
+	for i := range 30 {
+		password := fmt.Sprint("password ", i)
+		if err := site.SetPassword(within(t, 30*time.Second), password); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "login refused", func() bool { return errors.Is(c.LastError(), jsapi.ErrAuth) })
+		write(t, file, password)
+		eventually(t, "connected with the new password", c.Connected)
+	}
 }
 
 func TestBadLoginsAreOurFault(t *testing.T) {

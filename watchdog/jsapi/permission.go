@@ -16,7 +16,8 @@ type waiting struct {
 	mu        sync.Mutex
 	next      int
 	bySubject map[string]map[int]context.CancelCauseFunc
-	noReplies error // not nil: we may not subscribe to our own inbox, so no answer will ever come
+	left      chan struct{} // not nil: no request is taken any more; closed when none is under way
+	noReplies error         // not nil: we may not subscribe to our own inbox, so no answer will ever come
 }
 
 var violation = regexp.MustCompile(`(?i)Permissions Violation for (Publish to|Subscription to|Publish with Reply of) "([^"]+)"`)
@@ -27,10 +28,14 @@ var domainAPI = regexp.MustCompile(`^\$JS\.[^.]+\.API\.`)
 // that in its error.
 func asChecked(subject string) string { return domainAPI.ReplaceAllString(subject, "$$JS.API.") }
 
-func (w *waiting) add(subject string, deny context.CancelCauseFunc) (forget func()) {
+// add takes a request, unless the connection was left for another.
+func (w *waiting) add(subject string, deny context.CancelCauseFunc) (forget func(), ok bool) {
 	subject = asChecked(subject)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.left != nil {
+		return nil, false
+	}
 	if w.noReplies != nil {
 		deny(fmt.Errorf("%w: %w", ErrPermission, w.noReplies)) // before it is sent
 	}
@@ -50,7 +55,21 @@ func (w *waiting) add(subject string, deny context.CancelCauseFunc) (forget func
 		if len(w.bySubject[subject]) == 0 {
 			delete(w.bySubject, subject)
 		}
+		if w.left != nil && len(w.bySubject) == 0 {
+			close(w.left)
+		}
+	}, true
+}
+
+// leave takes no more requests; the channel is closed when none is under way. It may be called once.
+func (w *waiting) leave() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.left = make(chan struct{})
+	if len(w.bySubject) == 0 {
+		close(w.left)
 	}
+	return w.left
 }
 
 // denied ends the requests that a permission violation is about.

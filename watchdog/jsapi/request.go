@@ -37,10 +37,6 @@ func (c *Conn) subject(verb string) string {
 // request sends one message and waits for one answer, until the deadline, the end of the connection, or the server's
 // word that we may not ask.
 func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
-	l := c.live.Load()
-	if l == nil {
-		return nil, c.lost()
-	}
 	if _, has := ctx.Deadline(); !has {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
@@ -48,13 +44,28 @@ func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	}
 	ctx, deny := context.WithCancelCause(ctx)
 	defer deny(nil)
-	forget := l.waiting.add(m.Subject, deny)
+	l, forget := c.enlist(m.Subject, deny)
+	if l == nil {
+		return nil, c.lost()
+	}
 	defer forget()
 	answer, err := l.nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return nil, l.requestError(ctx, err)
 	}
 	return answer, nil
+}
+
+// enlist counts a request in at the live connection; nil when there is none.
+func (c *Conn) enlist(subject string, deny context.CancelCauseFunc) (l *link, forget func()) {
+	for {
+		if l = c.live.Load(); l == nil {
+			return nil, nil
+		}
+		if forget, ok := l.waiting.add(subject, deny); ok {
+			return l, forget
+		} // else it was left in this very moment, and its successor is live
+	}
 }
 
 // Ping asks the server that we are connected to, and nothing behind it, for a sign of life.

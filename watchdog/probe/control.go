@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 // control is the question beside the questions: does the API of a site answer at all, whatever the stream? It is asked
@@ -13,7 +17,10 @@ type control struct {
 	once   sync.Once
 	wanted chan struct{}
 	done   chan struct{}
-	err    error // valid once done is closed
+	// Valid once done is closed:
+	err   error
+	epoch uint64        // of the connection that was asked
+	took  time.Duration // until the answer, or until the pass was over
 }
 
 var errNotAsked = errors.New("not asked")
@@ -43,6 +50,24 @@ func (o *Observer) serve(ctx context.Context, c *control, over <-chan struct{}) 
 	case <-over:
 		return
 	}
+	began := time.Now()
+	c.epoch = c.site.conn.Epoch()
 	c.err = c.site.askAPI(ctx)
+	c.took = time.Since(began)
 	o.answered(c.err)
+}
+
+// moveOn has a site asked through another of its servers from the next pass on, when the one asked now has let both a
+// member's question and the control question pass unanswered: one sick server must not go for the silence of its site.
+func (o *Observer) moveOn(p *pass, t target, a path, l seen) {
+	if a.via != t.own || l.Evidence != policy.Timeout {
+		return
+	}
+	c := p.controls[t.own]
+	if err := c.answer(); !errors.Is(err, jsapi.ErrTimeout) || c.took < p.plan.patience() {
+		return
+	}
+	if c.site.conn.Move(c.epoch) {
+		o.o.Log.Debug("site silent, another of its servers is tried", "site", c.site.entry.Site)
+	}
 }

@@ -25,33 +25,58 @@ type path struct {
 func (a path) leads() bool { return a.err == nil && look.EvidenceOfInfo(a.info) != policy.NoLeader }
 
 // lookAt asks for one member through its own site, and, when that does not answer soon, through the others too. So
-// healthy streams cost one request.
-func (o *Observer) lookAt(ctx context.Context, p *pass, t target) {
+// healthy streams cost one request. It was let in at g.own, and stays there until there is room at the next gate: so
+// those who wait are few, however many there are to look at.
+func (o *Observer) lookAt(ctx context.Context, p *pass, t target, g gates) {
 	var wg sync.WaitGroup
+	defer wg.Wait()
 	own := make(chan path, 1)
 	wg.Go(func() { own <- o.ask(ctx, t.own, t.id.Stream) })
 	first, ended := soon(own, p.plan.patience())
 	if ended && first.leads() {
+		g.own.leave()
 		o.keep(ctx, p, t, []path{first})
 		return
 	}
 	p.controls[t.own].want()
+	entered := g.others.enter(ctx, p.plan.patience())
+	g.own.leave()
 	some, cancelOthers := context.WithCancel(ctx)
 	defer cancelOthers()
-	paths := make([]path, 1+len(t.others))
-	for i, s := range t.others {
-		p.controls[s].want()
-		wg.Go(func() { paths[i+1] = o.ask(some, s, t.id.Stream) })
+	others := make(chan []path, 1)
+	if entered {
+		wg.Go(func() { others <- o.askOthers(some, p, t, g.others) })
+	} else {
+		close(others)
 	}
 	if !ended {
 		first = <-own
 	}
-	if first.leads() {
+	switch {
+	case first.leads():
 		cancelOthers()
+	case !entered:
+		return // half a look: the other paths, and our own isolation, were not looked into; the next pass begins with it
+	}
+	o.keep(ctx, p, t, append([]path{first}, <-others...))
+}
+
+// askOthers asks for a member through all other sites, side by side. It leaves the gate as soon as they are late.
+func (o *Observer) askOthers(ctx context.Context, p *pass, t target, g gate) []path {
+	late := time.AfterFunc(p.plan.patience(), g.leave)
+	defer func() {
+		if late.Stop() {
+			g.leave()
+		}
+	}()
+	var wg sync.WaitGroup
+	paths := make([]path, len(t.others))
+	for i, s := range t.others {
+		p.controls[s].want()
+		wg.Go(func() { paths[i] = o.ask(ctx, s, t.id.Stream) })
 	}
 	wg.Wait()
-	paths[0] = first
-	o.keep(ctx, p, t, paths)
+	return paths
 }
 
 // soon waits for a path, but not longer than patience.
@@ -80,6 +105,7 @@ func (o *Observer) keep(ctx context.Context, p *pass, t target, paths []path) {
 	var best *path
 	for i, a := range paths {
 		if l, ok := judge(p, t, a); ok {
+			o.moveOn(p, t, a, l)
 			l = o.doubt(ctx, p, l)
 			looks = append(looks, l)
 			o.o.Looked(t.stream, t.id, l.Look)
@@ -87,6 +113,11 @@ func (o *Observer) keep(ctx context.Context, p *pass, t target, paths []path) {
 		if a.err == nil && (best == nil || a.leads() && !best.leads()) {
 			best = &paths[i]
 		}
+	}
+	var answer *policy.Snapshot
+	if best != nil {
+		level, _ := best.via.apiLevel()
+		answer = snapshot(best.info, level) // before the lock: of thousands, several are read at a time
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -97,8 +128,7 @@ func (o *Observer) keep(ctx context.Context, p *pass, t target, paths []path) {
 	m := g.members[t.id]
 	m.keep(p.stamp, looks)
 	if best != nil {
-		level, _ := best.via.apiLevel()
-		o.learn(g, t, m, snapshot(best.info, level), *best)
+		o.learn(g, t, m, answer, *best)
 	}
 }
 

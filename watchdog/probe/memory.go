@@ -95,9 +95,11 @@ func (g *guarded) sharing(id policy.MemberID) []policy.MemberID {
 	return group
 }
 
-// keep takes the looks of one member. Of two passes at once, the one that began later has the last word.
+// keep takes the looks of one member. Of two passes at once, the one that began later has the last word. One that asked
+// too late to learn anything has none: what was seen before stands until it is too old, and the member's turn comes first
+// in the next pass.
 func (m *member) keep(s stamp, looks []seen) {
-	if s.began.Before(m.stamp.began) {
+	if len(looks) == 0 || s.began.Before(m.stamp.began) {
 		return
 	}
 	m.stamp, m.looks = s, looks

@@ -41,7 +41,8 @@ func TestTheLaterPassHasTheLastWord(t *testing.T) {
 	m, t0 := &member{}, time.Now()
 	newer := stamp{began: t0.Add(time.Second), term: 1, round: 2}
 	m.keep(newer, []seen{{}})
-	m.keep(stamp{began: t0, term: 1, round: 1}, nil)
+	m.keep(stamp{began: t0, term: 1, round: 1}, []seen{{}, {}})
+	m.keep(stamp{began: t0.Add(2 * time.Second), term: 1, round: 3}, nil) // it asked too late to learn anything
 	if m.stamp != newer || len(m.looks) != 1 {
 		t.Errorf("got %+v", m)
 	}

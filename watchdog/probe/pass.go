@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
@@ -25,13 +24,14 @@ type target struct {
 	id     policy.MemberID
 	own    *site
 	others []*site
+	last   time.Time // when the pass that looked at it last began
 }
 
 func newPass(streams []string) *pass {
 	return &pass{streams: streams, done: make(chan struct{}), controls: map[*site]*control{}}
 }
 
-// run probes until all members are looked at. Each site has its own workers, so that one which stalls delays no other.
+// run probes until all members are looked at. Each site has its own gates, so that one which stalls delays no other.
 func (o *Observer) run(ctx context.Context, p *pass) {
 	if p.plan == nil {
 		close(p.done)
@@ -61,20 +61,45 @@ func askFor(timeout time.Duration) time.Duration {
 	return timeout - min(timeout/10, 50*time.Millisecond)
 }
 
+// gate lets a limited number of looks through at once. A look leaves it when its question is answered or late, so that
+// members which never answer keep nobody out for longer than patience.
+type gate chan struct{}
+
+// enter waits for room; false when ctx ends first, or so soon that a question would not have the time it needs:
+// silence about a question never asked, or asked too late, is no evidence.
+func (g gate) enter(ctx context.Context, needs time.Duration) bool {
+	if end, limited := ctx.Deadline(); limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-needs))
+		defer cancel()
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	select {
+	case g <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (g gate) leave() { <-g }
+
+// gates are the two that each look at the members of one site goes through: to ask there, and to ask through others.
+type gates struct{ own, others gate }
+
 // lookByInfo is the way of looking that asks STREAM.INFO for each member. It is given all members of one site, as any
 // other way (by STREAM.LIST, when there are thousands) will be.
 func (o *Observer) lookByInfo(ctx context.Context, p *pass, targets []target) {
 	var wg sync.WaitGroup
-	var next atomic.Int64
-	for range min(len(targets), o.o.Concurrency) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(targets)); i = next.Add(1) - 1 {
-				if ctx.Err() != nil {
-					return // silence about a question never asked is no evidence
-				}
-				o.lookAt(ctx, p, targets[i])
-			}
-		})
+	defer wg.Wait()
+	n := min(len(targets), o.o.Concurrency)
+	g := gates{own: make(gate, n), others: make(gate, n)}
+	for _, t := range targets {
+		if !g.own.enter(ctx, 0) {
+			return // healthy members answer at once, so these ask until the very end
+		}
+		wg.Go(func() { o.lookAt(ctx, p, t, g) })
 	}
-	wg.Wait()
 }

@@ -84,7 +84,8 @@ func (o *Observer) disconnect() {
 	closeAll(all)
 }
 
-// targets lists the members of a pass's streams, grouped by the site they are asked at first.
+// targets lists the members of a pass's streams, grouped by the site they are asked at first. Those whose last look is
+// oldest come first: when a pass is too short for all, the next one begins with those that were left.
 func (o *Observer) targets(p *pass) map[*site][]target {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -99,9 +100,12 @@ func (o *Observer) targets(p *pass) map[*site][]target {
 			if own == nil || g.members[id] == nil {
 				continue
 			}
-			t := target{stream: name, id: id, own: own, others: o.others(p.plan, g, id, own)}
+			t := target{stream: name, id: id, own: own, others: o.others(p.plan, g, id, own), last: g.members[id].stamp.began}
 			bySite[own] = append(bySite[own], t)
 		}
+	}
+	for _, targets := range bySite {
+		slices.SortStableFunc(targets, func(a, b target) int { return a.last.Compare(b.last) })
 	}
 	return bySite
 }
