@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,12 +10,14 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/config"
 )
 
+// errNoFile refuses a reload that has nothing to read.
+var errNoFile = errors.New("this watchdog was not started from a config file")
+
 // reload reads the config file again, and takes it over whole or not at all.
 func (s *service) reload() api.Response {
 	next, err := s.checkReload()
 	if err != nil {
-		s.log.Error("config refused; the old one stays", "file", s.o.ConfigFile, "error", err)
-		return api.Response{Outcome: api.OutcomeFailed, Reason: policy.Reason{Code: policy.ConfigMismatch, Text: err.Error()}}
+		return s.refuseReload(err)
 	}
 	old := s.Hash()
 	s.setConfig(next)
@@ -29,9 +32,41 @@ func (s *service) reload() api.Response {
 		Text: fmt.Sprintf("config %s is in force (was %s)", s.Hash(), old)}}
 }
 
+// refuseReload keeps the old config. A file that is refused makes this watchdog unready until a good one is taken over:
+// it would not start again.
+func (s *service) refuseReload(err error) api.Response {
+	s.log.Error("config refused; the old one stays", "file", s.o.ConfigFile, "error", err)
+	if errors.Is(err, errNoFile) {
+		return failed(err)
+	}
+	problems := problemLines(err)
+	text := problems[0]
+	if more := len(problems) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	s.mu.Lock()
+	s.refused = text
+	s.mu.Unlock()
+	return api.Response{Outcome: api.OutcomeFailed, Problems: problems,
+		Reason: policy.Reason{Text: "config refused; the old one stays: " + text}}
+}
+
+// problemLines are the problems of a config file, one each.
+func problemLines(err error) []string {
+	var bad config.Errors
+	if !errors.As(err, &bad) {
+		return []string{err.Error()}
+	}
+	lines := make([]string, len(bad))
+	for i, p := range bad {
+		lines[i] = p.Error()
+	}
+	return lines
+}
+
 func (s *service) checkReload() (*config.Config, error) {
 	if s.o.ConfigFile == "" {
-		return nil, fmt.Errorf("this watchdog was not started from a config file")
+		return nil, errNoFile
 	}
 	next, err := config.Load(s.o.ConfigFile)
 	if err != nil {
