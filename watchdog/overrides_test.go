@@ -194,7 +194,10 @@ func (o overrides) keepsPrimary(t *testing.T) {
 	const mirror = "- {site: west, stream: ORDERS_WEST}"
 	d := o.w.leader(t)
 	before := o.hash(t, d)
-	o.edit(t, d, mirror, "", "level=ERROR", "config refused", "has its primary at west/ORDERS_WEST")
+	line := o.edit(t, d, mirror, "", "level=ERROR", "config refused", "west/ORDERS_WEST is the primary since failover 1")
+	if !strings.Contains(line, d.ConfigFile+":") {
+		t.Errorf("the refusal names no place in the file: %s", line)
+	}
 	if after := o.hash(t, d); after != before {
 		t.Errorf("hash %s, before %s", after, before)
 	}

@@ -75,20 +75,65 @@ func (s *service) checkReload() (*config.Config, error) {
 	if err := s.Config().CheckReload(next); err != nil {
 		return nil, err
 	}
-	return next, keepsPrimaries(s.replica.State(), next.Rules())
+	if bad := keepsWatched(s.replica.State(), next); len(bad) > 0 {
+		return nil, bad
+	}
+	return next, nil
 }
 
-// keepsPrimaries refuses a config that no longer knows the stream which holds the subjects now.
-func keepsPrimaries(state policy.State, next policy.Rules) error {
-	for name, st := range state.Streams {
-		sr, ok := next.Streams[name]
-		if ok && slices.Contains(sr.Members(), st.Primary) {
-			continue
+// keepsWatched refuses a config that loses sight of what the log still has to do with. The site of a member that it
+// names is there: the config was checked.
+func keepsWatched(state policy.State, next *config.Config) config.Errors {
+	var bad config.Errors
+	rules := next.Rules()
+	for _, name := range sortedNames(state.Streams) {
+		st := state.Streams[name]
+		sr, named := rules.Streams[name]
+		for _, id := range membersOf(st) {
+			why := mustStay(st, id, named)
+			if why == "" || named && slices.Contains(sr.Members(), id) {
+				continue
+			}
+			bad = append(bad, next.ProblemOf(name, why, keepRemedy(st, id)))
 		}
-		if !ok && st.Epoch == 0 {
-			continue // never failed over: guarding may simply end
-		}
-		return fmt.Errorf("streams: %s has its primary at %s, and the new config does not name it: keep it, or switch back first", name, st.Primary)
 	}
-	return nil
+	return bad
+}
+
+// membersOf are the members that the log knows, sorted.
+func membersOf(st policy.StreamState) []policy.MemberID {
+	ids := []policy.MemberID{st.Primary}
+	for _, m := range st.Members {
+		if m.ID != st.Primary {
+			ids = append(ids, m.ID)
+		}
+	}
+	slices.SortFunc(ids, policy.MemberID.Compare)
+	return ids
+}
+
+// mustStay says why a member must stay watched; "" if it need not. The guarding of a stream that was never failed over
+// may simply end.
+func mustStay(st policy.StreamState, id policy.MemberID, named bool) string {
+	m := st.Members[id.String()]
+	switch a := st.Attempt; {
+	case a != nil && (id == a.From || id == a.Target):
+		return fmt.Sprintf("%s belongs to failover %d, which is running, and must stay watched", id, a.Epoch)
+	case m.Retired > 0:
+		return fmt.Sprintf("%s was the primary until failover %d and must stay watched", id, m.Retired)
+	case id == st.Primary && m.Promoted > 0:
+		return fmt.Sprintf("%s is the primary since failover %d and must stay watched", id, m.Promoted)
+	case m.Promoted > 0:
+		return fmt.Sprintf("%s was to be promoted by failover %d and must stay watched", id, m.Promoted)
+	case id == st.Primary && (named || st.Epoch > 0):
+		return fmt.Sprintf("%s is the origin of %s and must stay watched", id, st.Name)
+	}
+	return ""
+}
+
+func keepRemedy(st policy.StreamState, id policy.MemberID) string {
+	if st.Epoch == 0 {
+		return fmt.Sprintf("keep it as the origin of %s, or guard the other stream under another name", st.Name)
+	}
+	return fmt.Sprintf("keep it among the mirrors of %s", st.Name)
 }

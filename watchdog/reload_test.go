@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/config"
 	"github.com/understudy-ha/understudy/watchdog/probe"
@@ -79,5 +80,58 @@ func TestReloadWithoutFile(t *testing.T) {
 	s.o.ConfigFile = ""
 	if resp := s.reload(); resp.Outcome != api.OutcomeFailed || len(resp.Problems) != 0 || s.refused != "" {
 		t.Errorf("got %+v, refused for %q", resp, s.refused)
+	}
+}
+
+// TestReloadKeepsWatched gives configs that lose sight of a member. State: epoch, the primary and what is known of the
+// members; the file watches east/EVENTS as the origin and west/EVENTS_W as its mirror.
+func TestReloadKeepsWatched(t *testing.T) {
+	east, west, eu := policy.MemberID{Site: "east", Stream: "EVENTS"}, policy.MemberID{Site: "west", Stream: "EVENTS_W"}, policy.MemberID{Site: "eu", Stream: "EVENTS_EU"}
+	state := func(epoch uint64, primary policy.MemberID, members ...policy.MemberState) policy.StreamState {
+		st := policy.StreamState{Name: "EVENTS", Epoch: epoch, Primary: primary, Members: map[string]policy.MemberState{}}
+		for _, m := range members {
+			st.Members[m.ID.String()] = m
+		}
+		return st
+	}
+	running := state(1, east, policy.MemberState{ID: east}, policy.MemberState{ID: eu})
+	running.Attempt = &policy.Attempt{Epoch: 1, From: east, Target: eu}
+	other := strings.NewReplacer("EVENTS", "OTHER")
+	for name, test := range map[string]struct {
+		st   policy.StreamState
+		file string
+		want []string // the ends of the problems
+	}{
+		"all kept":            {state(1, west, policy.MemberState{ID: west, Promoted: 1}, policy.MemberState{ID: east, Retired: 1}), oneStream, nil},
+		"mirror never used":   {state(0, east, policy.MemberState{ID: east}, policy.MemberState{ID: eu}), oneStream, nil},
+		"stream never failed": {state(0, east, policy.MemberState{ID: east}), other.Replace(oneStream), nil},
+		"origin changed": {state(0, eu, policy.MemberState{ID: eu}), oneStream, []string{
+			":8:5: streams[0]: eu/EVENTS_EU is the origin of EVENTS and must stay watched; keep it as the origin of EVENTS, or guard the other stream under another name"}},
+		"former primary": {state(1, west, policy.MemberState{ID: west, Promoted: 1}, policy.MemberState{ID: eu, Retired: 1}), oneStream, []string{
+			":8:5: streams[0]: eu/EVENTS_EU was the primary until failover 1 and must stay watched; keep it among the mirrors of EVENTS"}},
+		"primary": {state(1, eu, policy.MemberState{ID: eu, Promoted: 1}, policy.MemberState{ID: east, Retired: 1}), oneStream, []string{
+			":8:5: streams[0]: eu/EVENTS_EU is the primary since failover 1 and must stay watched; keep it among the mirrors of EVENTS"}},
+		"once promoted": {state(2, west, policy.MemberState{ID: west, Promoted: 2}, policy.MemberState{ID: eu, Promoted: 1}), oneStream, []string{
+			":8:5: streams[0]: eu/EVENTS_EU was to be promoted by failover 1 and must stay watched; keep it among the mirrors of EVENTS"}},
+		"running": {running, oneStream, []string{
+			":8:5: streams[0]: eu/EVENTS_EU belongs to failover 1, which is running, and must stay watched; keep it among the mirrors of EVENTS"}},
+		"stream of a failover": {state(1, west, policy.MemberState{ID: west, Promoted: 1}, policy.MemberState{ID: east, Retired: 1}), other.Replace(oneStream), []string{
+			":8:3: streams: east/EVENTS was the primary until failover 1 and must stay watched; keep it among the mirrors of EVENTS",
+			":8:3: streams: west/EVENTS_W is the primary since failover 1 and must stay watched; keep it among the mirrors of EVENTS"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, write := reloading(t)
+			s.replica.state.Streams["EVENTS"] = test.st
+			write(test.file)
+			resp := s.reload()
+			if len(resp.Problems) != len(test.want) || (resp.Outcome == api.OutcomeDone) != (len(test.want) == 0) {
+				t.Fatalf("got %+v, want %d problems", resp, len(test.want))
+			}
+			for i, p := range resp.Problems {
+				if p != s.o.ConfigFile+test.want[i] {
+					t.Errorf("got %q, want it to end with %q", p, test.want[i])
+				}
+			}
+		})
 	}
 }
