@@ -21,6 +21,7 @@ func (s *service) reload() api.Response {
 	}
 	old := s.Hash()
 	s.setConfig(next)
+	s.metrics.guard(s.Rules().Streams)
 	s.configureProbe()
 	if s.o.Level != nil {
 		if err := s.o.Level.UnmarshalText([]byte(next.Log.Level)); err != nil {

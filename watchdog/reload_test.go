@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/config"
@@ -42,6 +44,7 @@ func reloading(t *testing.T) (s *service, write func(string)) {
 	}
 	s = &service{o: Options{Config: c, ConfigFile: file}, log: slog.New(slog.DiscardHandler), replica: newReplica(),
 		probe: probe.New(probe.Options{Node: "wd", Site: "east"})}
+	s.metrics = newMetrics(prometheus.NewRegistry(), s)
 	s.setConfig(c)
 	return s, write
 }

@@ -64,6 +64,7 @@ func Run(ctx context.Context, o Options) error {
 	s.looking.beat()
 	s.setConfig(o.Config)
 	s.metrics = newMetrics(prometheus.NewRegistry(), s)
+	s.metrics.guard(s.Rules().Streams)
 	signals := s.catchSignals()
 	defer signals.close()
 	if err := s.openNode(); err != nil {
