@@ -174,10 +174,15 @@ func (o overrides) mismatch(t *testing.T) {
 		return nil
 	})
 	o.block(t)
+	events := w.subscribe(t, "eu")
 	if err := w.lab.Site("east").Kill(); err != nil {
 		t.Fatal(err)
 	}
 	w.awaitState(t, outage, "ORDERS", api.StateDown, policy.ConfigMismatch)
+	if e := events.await(t, "failover_blocked", "ORDERS"); e.Reason.Code != policy.ConfigMismatch {
+		t.Errorf("failover_blocked with %s, want config_mismatch", e.Reason)
+	}
+	w.awaitLine(t, soon, w.leader(t), 0, "level=WARN", "failover blocked", "reason=config_mismatch")
 	w.throughout(t, awhile, func() error { return w.isMirror("west", "ORDERS_WEST") })
 	if st, err := w.status("ORDERS"); err != nil || st.Epoch != 0 {
 		t.Errorf("epoch %d, %v, want 0", st.Epoch, err)
@@ -188,6 +193,7 @@ func (o overrides) mismatch(t *testing.T) {
 		}
 	}
 	w.awaitStatus(t, outage, "ORDERS", func(st api.StreamStatus) bool { return st.Epoch == 1 })
+	events.unique(t)
 }
 
 func (o overrides) keepsPrimary(t *testing.T) {

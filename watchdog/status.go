@@ -97,11 +97,11 @@ func (s *service) peerStatus(l *live, leader string, rules policy.Rules) []api.P
 
 // builders are the statuses to be built, of all guarded streams. l is nil where there is no leader's view.
 func (s *service) builders(l *live, quorum bool) []streamBuilder {
-	state, rules := s.replica.State(), s.Rules()
-	q := question{rules: rules, hash: s.Hash(), node: s.o.Config.Node, state: state, quorum: quorum}
+	q := s.question()
 	var list []streamBuilder
-	for _, name := range rules.StreamNames() {
-		b := streamBuilder{question: q, st: state.Stream(rules.Streams[name]), sr: rules.Streams[name]}
+	for _, name := range q.rules.StreamNames() {
+		sr := q.rules.Streams[name]
+		b := streamBuilder{question: q, quorum: quorum, st: q.state.Stream(sr), sr: sr}
 		b.round = timedRound{StreamRound: remembered(b.st.Round)}
 		if l != nil {
 			if r, ok := l.round(name); ok {
@@ -129,16 +129,24 @@ func remembered(r policy.StreamRound) policy.StreamRound {
 
 // question is what a decision on any stream is made by.
 type question struct {
-	rules  policy.Rules
-	hash   string
-	node   string
-	state  policy.State
-	quorum bool
+	rules policy.Rules
+	hash  string
+	node  string
+	state policy.State
+}
+
+func (s *service) question() question {
+	q := question{state: s.replica.State(), node: s.o.Config.Node}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	q.rules, q.hash = s.rules, s.hash
+	return q
 }
 
 // streamBuilder puts one stream's status together.
 type streamBuilder struct {
 	question
+	quorum bool
 	st     policy.StreamState
 	sr     policy.StreamRules
 	round  timedRound
