@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,8 @@ type Options struct {
 	// Level, when set, follows log.level at a reload.
 	Level   *slog.LevelVar
 	Version string
+	// Signals are those of CatchSignals, when the program caught them before it read the config; nil: Run does it.
+	Signals <-chan os.Signal
 }
 
 // service is one running watchdog.
@@ -53,7 +56,7 @@ type service struct {
 var errTerminate = errors.New("asked to stop")
 
 // Run runs one watchdog until ctx ends or a signal asks it to stop; both are in good order and return nil. Signals are
-// handled from its first line on, see signals.go.
+// caught from its first line on, or by the program before, see signals.go.
 func Run(ctx context.Context, o Options) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
