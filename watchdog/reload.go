@@ -15,6 +15,8 @@ var errNoFile = errors.New("this watchdog was not started from a config file")
 
 // reload reads the config file again, and takes it over whole or not at all.
 func (s *service) reload() api.Response {
+	s.reloading.Lock() // what was read first must not be the last to be taken over, or refused
+	defer s.reloading.Unlock()
 	next, err := s.checkReload()
 	if err != nil {
 		return s.refuseReload(err)

@@ -43,6 +43,8 @@ type service struct {
 	pulse   termPulse // of the term's, while this node leads
 	stop    context.CancelCauseFunc
 
+	reloading sync.Mutex // held by one reload, from its reading of the file to its end
+
 	mu    sync.RWMutex
 	conf  *config.Config
 	rules policy.Rules
