@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,8 @@ import (
 const (
 	eventSubject = "understudy.event."
 	eventType    = "io.understudy.event.v1."
+	// lookEvery is how late a reload and a blocked failover may be noticed.
+	lookEvery = time.Second
 )
 
 // event is typed as JetStream's advisories are.
@@ -33,17 +36,39 @@ type event struct {
 type teller struct {
 	s     *service
 	queue chan event
-	conns map[string]*jsapi.Conn
 	done  sync.WaitGroup
+	// Of publish alone, while it runs.
+	conns   map[string]eventConn // by site
+	blocked blocked
+}
+
+// eventConn is a connection and the login that it was made with.
+type eventConn struct {
+	login jsapi.Login
+	*jsapi.Conn
 }
 
 func newTeller(s *service) *teller {
-	t := &teller{s: s, queue: make(chan event, 256), conns: map[string]*jsapi.Conn{}}
-	for site, login := range siteLogins(s.Config()) {
-		t.conns[site] = jsapi.Dial(jsapi.Options{Login: login})
-	}
+	t := &teller{s: s, queue: make(chan event, 256), conns: map[string]eventConn{}, blocked: blocked{}}
+	t.connect()
 	t.done.Go(t.publish)
 	return t
+}
+
+// connect follows the logins of the config in force: a reload may change them, and add and remove sites.
+func (t *teller) connect() {
+	logins := siteLogins(t.s.Config())
+	for site, c := range t.conns {
+		if login, stays := logins[site]; !stays || !reflect.DeepEqual(login, c.login) {
+			c.Close()
+			delete(t.conns, site)
+		}
+	}
+	for site, login := range logins {
+		if _, made := t.conns[site]; !made {
+			t.conns[site] = eventConn{login, jsapi.Dial(jsapi.Options{Login: login})}
+		}
+	}
 }
 
 // close publishes what is queued and disconnects.
@@ -66,12 +91,15 @@ func (t *teller) tell(s policy.State, e policy.Entry) {
 	}
 	logEntry(log, e)
 	t.s.metrics.told(s, e)
-	ev := event{Type: eventType + e.Kind, ID: eventID(e), Timestamp: e.At, Node: t.s.o.Config.Node, Stream: e.Stream, Epoch: e.Epoch, Reason: e.Reason}
 	select {
-	case t.queue <- ev:
+	case t.queue <- t.event(e, eventID(e)):
 	default:
 		log.Warn("event dropped: the queue is full")
 	}
+}
+
+func (t *teller) event(e policy.Entry, id string) event {
+	return event{Type: eventType + e.Kind, ID: id, Timestamp: e.At, Node: t.s.o.Config.Node, Stream: e.Stream, Epoch: e.Epoch, Reason: e.Reason}
 }
 
 // eventID is the same for the same entry of the log, whoever tells it. One command may enter several, all with its
@@ -96,21 +124,39 @@ func logEntry(log *slog.Logger, e policy.Entry) {
 	}
 }
 
+// publish sends what is told until the queue is closed and empty. In between it looks what has changed without having
+// been told: the sites to tell it at, and what is blocked.
 func (t *teller) publish() {
-	for e := range t.queue {
-		data, err := json.Marshal(e)
-		if err != nil {
-			continue // plain strings and numbers: cannot happen
-		}
-		kind := strings.TrimPrefix(e.Type, eventType)
-		stream := e.Stream
-		if stream == "" {
-			stream = "all"
-		}
-		for site, c := range t.conns {
-			if err := c.PublishEvent(eventSubject+kind+"."+stream, data); err != nil {
-				t.s.log.Debug("event not published", "site", site, "kind", kind, "error", err)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case e, open := <-t.queue:
+			if !open {
+				return
 			}
+			t.send(e)
+		case <-tick.C:
+			t.connect()
+			t.tellBlocked()
+		}
+	}
+}
+
+// send publishes one event at every site.
+func (t *teller) send(e event) {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return // plain strings and numbers: cannot happen
+	}
+	kind := strings.TrimPrefix(e.Type, eventType)
+	stream := e.Stream
+	if stream == "" {
+		stream = "all"
+	}
+	for site, c := range t.conns {
+		if err := c.PublishEvent(eventSubject+kind+"."+stream, data); err != nil {
+			t.s.log.Debug("event not published", "site", site, "kind", kind, "error", err)
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (e evidence) credentials(t *testing.T) {
 	})
 	e.w.throughout(t, awhile, func() error {
 		st, err := e.w.status("SEEN")
-		if err == nil && (st.OutageMS > 0 || st.State != api.StateSuspect) {
+		if err == nil && (st.OutageMS > 0 || st.State != api.StateUnknown) {
 			err = fmt.Errorf("%s, outage %d ms: %s", st.State, st.OutageMS, st.Reason)
 		}
 		return err

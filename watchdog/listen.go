@@ -3,9 +3,12 @@ package watchdog
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/understudy-ha/understudy/watchdog/api"
@@ -33,8 +36,8 @@ func (s *service) listen() (*listeners, error) {
 
 // serve runs both listeners until ctx ends.
 func (l *listeners) serve(ctx context.Context) error {
-	metrics := promhttp.HandlerFor(l.s.metrics.registry, promhttp.HandlerOpts{})
 	log := l.s.log.With("part", "http")
+	metrics := scrapes(l.s.metrics.registry, log)
 	var wg sync.WaitGroup
 	errs := make(chan error, 2)
 	wg.Go(func() { errs <- api.Serve(ctx, l.http, api.Handler(l.s, metrics, log)) })
@@ -48,4 +51,10 @@ func (l *listeners) serve(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// scrapes serves the metrics. What can be gathered is served: one series that is wrong must not hide the others.
+func scrapes(g prometheus.Gatherer, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(g, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)})
 }

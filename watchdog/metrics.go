@@ -2,6 +2,8 @@ package watchdog
 
 import (
 	"runtime"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,6 +21,9 @@ type metrics struct {
 	failovers *prometheus.CounterVec
 	phases    *prometheus.HistogramVec
 	probes    *prometheus.HistogramVec
+
+	mu      sync.Mutex
+	streams map[string]policy.StreamRules // those of the config in force: the others have no series
 }
 
 func newMetrics(r *prometheus.Registry, s *service) *metrics {
@@ -42,18 +47,38 @@ func (m *metrics) looked(_ string, _ policy.MemberID, l policy.Look) {
 	m.probes.WithLabelValues(l.Via, string(l.Evidence)).Observe(l.Took.Seconds())
 }
 
-func (m *metrics) decided(stream string, c policy.Code) {
-	m.decisions.WithLabelValues(stream, string(c)).Inc()
+// guard takes over the streams of a config, and deletes the series of those that it no longer has.
+func (m *metrics) guard(streams map[string]policy.StreamRules) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.streams {
+		if _, stays := streams[name]; !stays {
+			m.decisions.DeletePartialMatch(prometheus.Labels{"stream": name})
+			m.failovers.DeletePartialMatch(prometheus.Labels{"stream": name})
+		}
+	}
+	m.streams = streams
 }
+
+// count counts for a guarded stream only: a round that began before a reload must not bring back what that deleted.
+func (m *metrics) count(v *prometheus.CounterVec, stream string, labels ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, guarded := m.streams[stream]; guarded {
+		v.WithLabelValues(append([]string{stream}, labels...)...).Inc()
+	}
+}
+
+func (m *metrics) decided(stream string, c policy.Code) { m.count(m.decisions, stream, string(c)) }
 
 // told counts what the history says.
 func (m *metrics) told(s policy.State, e policy.Entry) {
 	st := s.Streams[e.Stream]
 	switch e.Kind {
 	case "failover_completed":
-		m.failovers.WithLabelValues(e.Stream, "failover", "completed").Inc()
+		m.count(m.failovers, e.Stream, "failover", "completed")
 	case "failover_aborted":
-		m.failovers.WithLabelValues(e.Stream, "failover", "aborted").Inc()
+		m.count(m.failovers, e.Stream, "failover", "aborted")
 	}
 	for _, a := range []*policy.Attempt{st.Attempt, st.Last} {
 		if e.Kind == "phase_done" || e.Kind == "failover_completed" {
@@ -78,9 +103,9 @@ var (
 	originUp      = desc("origin_up", "1 when the primary is seen up, 0 when agreed down, -1 when that is not known.", "stream")
 	outageSeconds = desc("outage_seconds", "Witnessed time without the primary.", "stream")
 	threshold     = desc("outage_threshold_seconds", "Outage after which it counts as permanent.", "stream")
-	behind        = desc("mirror_behind_messages", "Messages that a mirror lacks, by the highest sequence ever seen.", "stream", "site")
-	lastContact   = desc("mirror_last_contact_seconds", "Time since a mirror's last frame from its origin; -1 never or unknown.", "stream", "site")
-	loss          = desc("estimated_loss_messages", "Messages that a failover now would leave behind, estimated.", "stream")
+	behind        = desc("mirror_behind_messages", "Messages that a mirror lacks, by the highest sequence ever seen.", "stream", "site", "mirror")
+	lastContact   = desc("mirror_last_contact_seconds", "Time since a mirror's last frame from its origin; -1 never or unknown.", "stream", "site", "mirror")
+	loss          = desc("estimated_loss_messages", "Messages that a failover now would leave behind, estimated; absent while unknown.", "stream")
 	lossLimit     = desc("loss_limit_messages", "The configured limit of it.", "stream")
 	eligible      = desc("eligible_mirrors", "Mirrors that could be promoted now.", "stream")
 	stateGauge    = desc("state", "1 for the state that the stream is in.", "stream", "state")
@@ -100,39 +125,56 @@ func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
+// Collect gives what this node knows of itself, and of the streams what it knows as the leader: everybody's copy of the
+// log would be a view that stands still.
 func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
-	l, _ := c.s.leading()
-	st, es := c.s.statusOf(l), c.s.node.Status()
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
+	l, leads := c.s.leading()
+	es := c.s.node.Status()
+	gauge := gauges(ch)
 	gauge(raftLeader, bit(es.State == "leader"))
 	gauge(raftQuorum, bit(es.Quorum))
 	gauge(commitAge, es.CommitAge.Seconds())
 	gauge(buildInfo, 1, c.s.o.Version, runtime.Version())
-	gauge(heldGauge, bit(st.Held), "")
-	for _, s := range st.Streams {
-		collectStream(s, gauge)
-		ch <- prometheus.MustNewConstMetric(wouldHave, prometheus.CounterValue, float64(s.WouldHave), s.Name)
+	gauge(heldGauge, bit(c.s.replica.State().Hold.Held), "")
+	if !leads {
+		return
+	}
+	for _, b := range c.s.builders(l, es.Quorum) {
+		collectStream(ch, b, time.Now())
 	}
 }
 
-func collectStream(s api.StreamStatus, gauge func(*prometheus.Desc, float64, ...string)) {
+// gauges sends gauges to a collector's channel.
+func gauges(ch chan<- prometheus.Metric) func(d *prometheus.Desc, v float64, labels ...string) {
+	return func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+}
+
+// collectStream gives a stream's series; none until this leader has looked at it.
+func collectStream(ch chan<- prometheus.Metric, b streamBuilder, now time.Time) {
+	if !b.isLive {
+		return
+	}
+	gauge, s := gauges(ch), b.build()
 	gauge(outageSeconds, float64(s.OutageMS)/1000, s.Name)
 	gauge(threshold, float64(s.ThresholdMS)/1000, s.Name)
-	gauge(loss, float64(s.Loss.Estimated), s.Name)
+	if s.Loss.Known {
+		gauge(loss, float64(s.Loss.Estimated), s.Name)
+	}
 	gauge(lossLimit, float64(s.LossLimit), s.Name)
 	gauge(heldGauge, bit(s.Held), s.Name)
-	gauge(originUp, upValue(s), s.Name)
-	gauge(dualCapture, captured(s.DualCapture), s.Name)
+	gauge(originUp, upValue(b.round.Agreement), s.Name)
+	gauge(dualCapture, captured(s.DualCapture, now), s.Name)
+	ch <- prometheus.MustNewConstMetric(wouldHave, prometheus.CounterValue, float64(s.WouldHave), s.Name)
 	n := 0
 	for _, m := range s.Members {
 		if m.Eligible {
 			n++
 		}
 		if m.Role == "mirror" {
-			gauge(behind, float64(m.Behind), s.Name, m.Site)
-			gauge(lastContact, contact(m.ActiveMS), s.Name, m.Site)
+			gauge(behind, float64(m.Behind), s.Name, m.Site, m.Stream)
+			gauge(lastContact, contact(m.ActiveMS), s.Name, m.Site, m.Stream)
 		}
 	}
 	gauge(eligible, float64(n), s.Name)
@@ -149,28 +191,26 @@ func contact(ms int64) float64 {
 	return float64(ms) / 1000
 }
 
-func upValue(s api.StreamStatus) float64 {
-	down := 0
-	for _, o := range s.Observers {
-		switch o.Verdict {
-		case policy.Up:
-			return 1
-		case policy.Down:
-			down++
-		}
-	}
-	if down > 0 && s.OutageMS > 0 {
+// upValue follows what the watchdogs agree on: one vote proves no outage.
+func upValue(a policy.Agreement) float64 {
+	switch a {
+	case policy.AgreedUp:
+		return 1
+	case policy.AgreedDown:
 		return 0
 	}
 	return -1
 }
 
-func captured(list []policy.Capture) float64 {
+// captured sums up what is over and what still lasts.
+func captured(list []policy.Capture, now time.Time) float64 {
 	total := 0.0
 	for _, c := range list {
-		if !c.Fenced.IsZero() {
-			total += c.Fenced.Sub(c.SeenAt).Seconds()
+		end := c.Fenced
+		if end.IsZero() {
+			end = now
 		}
+		total += max(end.Sub(c.SeenAt).Seconds(), 0) // the clock of the watchdog that saw it may be ahead
 	}
 	return total
 }

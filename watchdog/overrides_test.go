@@ -174,10 +174,15 @@ func (o overrides) mismatch(t *testing.T) {
 		return nil
 	})
 	o.block(t)
+	events := w.subscribe(t, "eu")
 	if err := w.lab.Site("east").Kill(); err != nil {
 		t.Fatal(err)
 	}
 	w.awaitState(t, outage, "ORDERS", api.StateDown, policy.ConfigMismatch)
+	if e := events.await(t, "failover_blocked", "ORDERS"); e.Reason.Code != policy.ConfigMismatch {
+		t.Errorf("failover_blocked with %s, want config_mismatch", e.Reason)
+	}
+	w.awaitLine(t, soon, w.leader(t), 0, "level=WARN", "failover blocked", "reason=config_mismatch")
 	w.throughout(t, awhile, func() error { return w.isMirror("west", "ORDERS_WEST") })
 	if st, err := w.status("ORDERS"); err != nil || st.Epoch != 0 {
 		t.Errorf("epoch %d, %v, want 0", st.Epoch, err)
@@ -188,13 +193,17 @@ func (o overrides) mismatch(t *testing.T) {
 		}
 	}
 	w.awaitStatus(t, outage, "ORDERS", func(st api.StreamStatus) bool { return st.Epoch == 1 })
+	events.unique(t)
 }
 
 func (o overrides) keepsPrimary(t *testing.T) {
 	const mirror = "- {site: west, stream: ORDERS_WEST}"
 	d := o.w.leader(t)
 	before := o.hash(t, d)
-	o.edit(t, d, mirror, "", "level=ERROR", "config refused", "has its primary at west/ORDERS_WEST")
+	line := o.edit(t, d, mirror, "", "level=ERROR", "config refused", "west/ORDERS_WEST is the primary since failover 1")
+	if !strings.Contains(line, d.ConfigFile+":") {
+		t.Errorf("the refusal names no place in the file: %s", line)
+	}
 	if after := o.hash(t, d); after != before {
 		t.Errorf("hash %s, before %s", after, before)
 	}

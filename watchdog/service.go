@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,6 +26,8 @@ type Options struct {
 	// Level, when set, follows log.level at a reload.
 	Level   *slog.LevelVar
 	Version string
+	// Signals are those of CatchSignals, when the program caught them before it read the config; nil: Run does it.
+	Signals <-chan os.Signal
 }
 
 // service is one running watchdog.
@@ -37,37 +39,44 @@ type service struct {
 	node    *election.Node
 	probe   *probe.Observer
 	metrics *metrics
-	pulse   *pulse
+	looking pulse     // of the probe's loop
+	pulse   termPulse // of the term's, while this node leads
 	stop    context.CancelCauseFunc
+
+	reloading sync.Mutex // held by one reload, from its reading of the file to its end
 
 	mu    sync.RWMutex
 	conf  *config.Config
 	rules policy.Rules
 	hash  string
 	live  *live // of the term that this node leads; nil while it does not
+	// refused is why the newest reload was refused; "" once one was taken over.
+	refused string
 }
 
 // errTerminate ends Run in good order.
 var errTerminate = errors.New("asked to stop")
 
 // Run runs one watchdog until ctx ends or a signal asks it to stop; both are in good order and return nil. Signals are
-// handled from its first line on, see signals.go.
+// caught from its first line on, or by the program before, see signals.go.
 func Run(ctx context.Context, o Options) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s := &service{
 		o: o, log: o.Log.With("node", o.Config.Node), self: o.Config.Self(), stop: stop,
-		replica: newReplica(), pulse: newPulse(),
+		replica: newReplica(),
 	}
+	s.looking.beat()
 	s.setConfig(o.Config)
 	s.metrics = newMetrics(prometheus.NewRegistry(), s)
+	s.metrics.guard(s.Rules().Streams)
 	signals := s.catchSignals()
 	defer signals.close()
 	if err := s.openNode(); err != nil {
 		return err
 	}
 	defer s.node.Close()
-	s.probe = probe.New(probe.Options{Node: o.Config.Node, Site: s.self.Site, Log: s.log.With("part", "probe"), Looked: s.metrics.looked})
+	s.probe = probe.New(probe.Options{Node: o.Config.Node, Site: s.self.Site, Log: s.log.With("part", "probe"), Looked: s.metrics.looked, Beat: s.looking.beat})
 	s.configureProbe()
 	err := s.runParts(ctx, signals)
 	if errors.Is(err, errTerminate) || errors.Is(err, context.Canceled) {
@@ -94,7 +103,7 @@ func (s *service) runParts(ctx context.Context, signals *signals) error {
 		})
 	}
 	run("probe", s.probe.Run)
-	run("election", func(ctx context.Context) error { return s.node.Run(ctx, s.lead) })
+	run("election", func(ctx context.Context) error { return s.node.Run(ctx, s.leadTerm) })
 	run("http", listeners.serve)
 	run("signals", signals.serve)
 	run("systemd", s.notifySystemd)
@@ -102,6 +111,11 @@ func (s *service) runParts(ctx context.Context, signals *signals) error {
 	<-ctx.Done()
 	parts.Wait()
 	return context.Cause(ctx)
+}
+
+// leadTerm is lead with a pulse.
+func (s *service) leadTerm(ctx context.Context, et election.Term) error {
+	return s.pulse.during(ctx, func() error { return s.lead(ctx, et) })
 }
 
 // openNode opens the raft store and registers what peers may ask.
@@ -134,7 +148,7 @@ func (s *service) setConfig(c *config.Config) {
 	rules := c.Rules()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conf, s.rules, s.hash = c, rules, rules.Hash()
+	s.conf, s.rules, s.hash, s.refused = c, rules, rules.Hash(), ""
 }
 
 // Config is the config in force.
@@ -181,24 +195,4 @@ func siteLogins(c *config.Config) map[string]jsapi.Login {
 		logins[name] = l
 	}
 	return logins
-}
-
-// pulse is the proof that the loops of this process advance.
-type pulse struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-func newPulse() *pulse { return &pulse{last: time.Now()} }
-
-func (p *pulse) beat() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last = time.Now()
-}
-
-func (p *pulse) age() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return time.Since(p.last)
 }

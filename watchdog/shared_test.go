@@ -3,6 +3,7 @@ package watchdog_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,7 +139,7 @@ func (w *world) idle(t *testing.T) {
 		`understudy_origin_up{stream="ORDERS"}`: 1, `understudy_state{state="healthy",stream="ORDERS"}`: 1,
 		`understudy_eligible_mirrors{stream="ORDERS"}`: 1, `understudy_outage_seconds{stream="ORDERS"}`: 0,
 		`understudy_outage_threshold_seconds{stream="ORDERS"}`: 20, `understudy_loss_limit_messages{stream="ORDERS"}`: 10000,
-		`understudy_estimated_loss_messages{stream="ORDERS"}`: 0, `understudy_mirror_behind_messages{site="west",stream="ORDERS"}`: 0,
+		`understudy_estimated_loss_messages{stream="ORDERS"}`: 0, `understudy_mirror_behind_messages{mirror="ORDERS_WEST",site="west",stream="ORDERS"}`: 0,
 		`understudy_raft_leader`: 1, `understudy_raft_quorum`: 1,
 	} {
 		w.awaitMetric(t, name, want)
@@ -147,7 +148,13 @@ func (w *world) idle(t *testing.T) {
 	if list := lacking(samples, "decisions_total", "would_have_failed_over_total", "probe_seconds_count", "dual_capture_seconds", "held", "build_info"); err != nil || len(list) > 0 {
 		t.Errorf("the leader has no metrics %v: %v", list, err)
 	}
-	if v := w.metric(t, w.leader(t), `understudy_mirror_last_contact_seconds{site="west",stream="ORDERS"}`); v < 0 || v > 5 {
+	// A follower's copy of the log stands still while all is well: it says nothing of the streams.
+	ofLeader := []string{"state", "origin_up", "outage_seconds", "would_have_failed_over_total"}
+	samples, err = w.metrics(w.follower(t))
+	if list := lacking(samples, append(ofLeader, "raft_leader", "held")...); err != nil || !slices.Equal(list, ofLeader) {
+		t.Errorf("a follower has no metrics %v, want it to lack %v: %v", list, ofLeader, err)
+	}
+	if v := w.metric(t, w.leader(t), `understudy_mirror_last_contact_seconds{mirror="ORDERS_WEST",site="west",stream="ORDERS"}`); v < 0 || v > 5 {
 		t.Errorf("the mirror heard from its origin %v s ago", v)
 	}
 }

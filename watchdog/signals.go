@@ -13,20 +13,28 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/api"
 )
 
-// signals are caught before anything else of the service starts, so that an early one does not end the process by its
-// default action; they are served once the node runs.
+// CatchSignals catches the signals that a watchdog serves, until release is called: for a program whose first deed it is,
+// so that an early signal waits for Run instead of ending the process by its default action.
+func CatchSignals() (caught <-chan os.Signal, release func()) {
+	ch := make(chan os.Signal, 16)
+	signal.Notify(ch, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	return ch, func() { signal.Stop(ch) }
+}
+
+// signals are caught before anything else of the service starts, and served once the node runs.
 type signals struct {
-	s  *service
-	ch chan os.Signal
+	s     *service
+	ch    <-chan os.Signal
+	close func()
 }
 
 func (s *service) catchSignals() *signals {
-	g := &signals{s: s, ch: make(chan os.Signal, 16)}
-	signal.Notify(g.ch, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	return g
+	if caught := s.o.Signals; caught != nil {
+		return &signals{s: s, ch: caught, close: func() {}}
+	}
+	ch, release := CatchSignals()
+	return &signals{s: s, ch: ch, close: release}
 }
-
-func (g *signals) close() { signal.Stop(g.ch) }
 
 // serve hands each signal to a worker at once: what a signal meant is fixed when it arrives, not when its turn comes.
 func (g *signals) serve(ctx context.Context) error {

@@ -158,7 +158,10 @@ func (s *siteLost) manual(t *testing.T) {
 // returned brings the site back on its store.
 func (s *siteLost) returned(t *testing.T) {
 	s.w.restoreEast(t)
-	st := s.w.awaitState(t, soon, "AUTO", api.StateReturned, "")
+	s.w.awaitState(t, soon, "AUTO", api.StateReturned, "") // as soon as it answers, fenced or not
+	st := s.w.awaitStatus(t, soon, "AUTO", func(st api.StreamStatus) bool {
+		return st.State == api.StateReturned && len(st.DualCapture) > 0 && !st.DualCapture[0].Fenced.IsZero()
+	})
 	if err := s.w.parked("east", "AUTO"); err != nil {
 		t.Error(err)
 	}

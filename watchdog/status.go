@@ -3,6 +3,7 @@ package watchdog
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
@@ -69,19 +70,12 @@ func (s *service) serveHistory(context.Context, string, []byte) ([]byte, error) 
 
 // statusOf builds the status from the log and, at the leader, the live rounds.
 func (s *service) statusOf(l *live) api.Status {
-	es, state, rules := s.node.Status(), s.replica.State(), s.Rules()
+	es, state := s.node.Status(), s.replica.State()
 	st := api.Status{
 		Node: s.o.Config.Node, Leader: es.Leader, Term: es.Term, Quorum: es.Quorum, Held: state.Hold.Held, HeldBy: state.Hold.By,
-		Hash: s.Hash(), Version: s.o.Version, Peers: s.peerStatus(l, es.Leader, rules), Streams: []api.StreamStatus{},
+		Hash: s.Hash(), Version: s.o.Version, Peers: s.peerStatus(l, es.Leader, s.Rules()), Streams: []api.StreamStatus{},
 	}
-	for _, name := range rules.StreamNames() {
-		b := streamBuilder{s: s, state: state, sr: rules.Streams[name], st: state.Stream(rules.Streams[name]), quorum: es.Quorum}
-		b.round = timedRound{StreamRound: b.st.Round, at: time.Now()}
-		if l != nil {
-			if r, ok := l.round(name); ok {
-				b.round, b.isLive = r, true
-			}
-		}
+	for _, b := range s.builders(l, es.Quorum) {
 		st.Streams = append(st.Streams, b.build())
 	}
 	return st
@@ -101,32 +95,73 @@ func (s *service) peerStatus(l *live, leader string, rules policy.Rules) []api.P
 	return peers
 }
 
+// builders are the statuses to be built, of all guarded streams. l is nil where there is no leader's view.
+func (s *service) builders(l *live, quorum bool) []streamBuilder {
+	q := s.question()
+	var list []streamBuilder
+	for _, name := range q.rules.StreamNames() {
+		sr := q.rules.Streams[name]
+		b := streamBuilder{question: q, quorum: quorum, st: q.state.Stream(sr), sr: sr}
+		b.round = timedRound{StreamRound: remembered(b.st.Round)}
+		if l != nil {
+			if r, ok := l.round(name); ok {
+				b.round, b.isLive = r, true
+			}
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+// remembered is a logged round as it may be shown where there is no leader's view: what was said once, and nothing that
+// is so now. A healthy stream's may be days old.
+func remembered(r policy.StreamRound) policy.StreamRound {
+	votes := slices.Clone(r.Votes)
+	for i := range votes {
+		votes[i].Fresh = false
+	}
+	members := map[string]policy.MemberRound{}
+	for key := range r.Members {
+		members[key] = policy.MemberRound{Evidence: policy.NotLooked}
+	}
+	return policy.StreamRound{Votes: votes, Members: members}
+}
+
+// question is what a decision on any stream is made by.
+type question struct {
+	rules policy.Rules
+	hash  string
+	node  string
+	state policy.State
+}
+
+func (s *service) question() question {
+	q := question{state: s.replica.State(), node: s.o.Config.Node}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	q.rules, q.hash = s.rules, s.hash
+	return q
+}
+
 // streamBuilder puts one stream's status together.
 type streamBuilder struct {
-	s      *service
-	state  policy.State
+	question
+	quorum bool
 	st     policy.StreamState
 	sr     policy.StreamRules
 	round  timedRound
-	isLive bool
-	quorum bool
+	isLive bool // the round is of the leader's view
 }
 
 func (b streamBuilder) build() api.StreamStatus {
 	// What the newest round shows counts, even if it was not worth logging.
 	shown := b.st
 	shown.Round = b.round.StreamRound
-	judged := b.state
-	judged.Streams = map[string]policy.StreamState{b.sr.Name: shown}
-	a := policy.Decide(b.s.Rules(), b.s.Hash(), b.s.o.Config.Node, judged, b.sr.Name)
 	s := api.StreamStatus{
-		Name: b.sr.Name, Mode: b.sr.Mode, Epoch: b.st.Epoch, Primary: b.st.Primary, Reason: a.Reason,
+		Name: b.sr.Name, Mode: b.sr.Mode, Epoch: b.st.Epoch, Primary: b.st.Primary, Reason: b.reason(shown),
 		OutageMS: b.st.Clock.Outage.Milliseconds(), ThresholdMS: b.sr.Threshold.Milliseconds(), LossLimit: b.sr.MaxLoss,
 		Held: b.st.Hold.Held, HeldBy: b.st.Hold.By, WouldHave: b.st.WouldHave, Attempt: b.st.Attempt, Last: b.st.Last,
 		DualCapture: b.st.DualCapture,
-	}
-	if !b.quorum {
-		s.Reason = policy.Reason{Code: policy.NoQuorum, Text: "no majority of the watchdogs can be reached from here: nothing can be decided"}
 	}
 	if b.st.Attempt != nil {
 		s.Phase, s.Target = b.st.Attempt.Phase, &b.st.Attempt.Target
@@ -143,6 +178,20 @@ func (b streamBuilder) build() api.StreamStatus {
 	return s
 }
 
+// reason is the policy's word on the stream as shown. Without a leader's view it is only what the log alone can tell.
+func (b streamBuilder) reason(shown policy.StreamState) policy.Reason {
+	if !b.quorum {
+		return policy.Reason{Code: policy.NoQuorum, Text: "no majority of the watchdogs can be reached from here: nothing can be decided"}
+	}
+	judged := b.state
+	judged.Streams = map[string]policy.StreamState{b.sr.Name: shown}
+	r := policy.Decide(b.rules, b.hash, b.node, judged, b.sr.Name).Reason
+	if !b.isLive && r.Code == policy.Suspect {
+		return policy.Reason{Code: policy.Blind, Text: "the leader's view is not known here (yet): ask again, or another watchdog"}
+	}
+	return r
+}
+
 // stateName follows design.md §10.
 func (b streamBuilder) stateName(code policy.Code) string {
 	agreement := b.round.Agreement
@@ -151,34 +200,48 @@ func (b streamBuilder) stateName(code policy.Code) string {
 		return api.StateFailingOver
 	case b.state.Hold.Held || b.st.Hold.Held:
 		return api.StateHeld
-	case agreement == "" || !b.quorum:
+	case agreement == "" || !b.quorum, b.round.Reason.Code == policy.Blind:
 		return api.StateUnknown
 	case agreement == policy.AgreedDown && b.st.Clock.Outage >= b.sr.Threshold:
 		return api.StateDown
 	case agreement != policy.AgreedUp, code == policy.SeenUpBy:
 		return api.StateSuspect
 	}
-	for _, m := range b.st.Members {
-		if m.Retired == 0 {
-			continue
-		}
-		if m.FencedAt.IsZero() {
-			return api.StateFailedOver
-		}
+	old, failedOver := b.retired()
+	switch {
+	case !failedOver:
+		return api.StateHealthy
+	case b.hasReturned(old):
 		return api.StateReturned
 	}
-	return api.StateHealthy
+	return api.StateFailedOver
+}
+
+// retired is the primary of before the newest failover, if there was one.
+func (b streamBuilder) retired() (newest policy.MemberState, ok bool) {
+	for _, m := range b.st.Members {
+		if m.Retired > newest.Retired { // each failover retires one
+			newest = m
+		}
+	}
+	return newest, newest.Retired > 0
+}
+
+// hasReturned says whether a former primary is back: it answers, or was seen to, be it fenced or not.
+func (b streamBuilder) hasReturned(m policy.MemberState) bool {
+	return !m.FencedAt.IsZero() || b.round.Members[m.ID.String()].Reachable() ||
+		slices.ContainsFunc(b.st.DualCapture, func(c policy.Capture) bool { return c.Member == m.ID && c.Fenced.IsZero() })
 }
 
 func (b streamBuilder) observers() []api.ObserverStatus {
 	list := make([]api.ObserverStatus, 0, len(b.round.Votes))
 	for _, v := range b.round.Votes {
-		age := v.Age
+		o := api.ObserverStatus{Node: v.Node, Site: v.Site, Verdict: v.Verdict, Evidence: v.Evidence, Via: v.Via,
+			Detail: v.Detail, AgeMS: -1, Fresh: v.Fresh}
 		if b.isLive {
-			age += time.Since(b.round.at)
+			o.AgeMS = (v.Age + time.Since(b.round.at)).Milliseconds()
 		}
-		list = append(list, api.ObserverStatus{Node: v.Node, Site: v.Site, Verdict: v.Verdict, Evidence: v.Evidence, Via: v.Via,
-			Detail: v.Detail, AgeMS: age.Milliseconds(), Fresh: v.Fresh})
+		list = append(list, o)
 	}
 	return list
 }

@@ -66,6 +66,12 @@ func (a *app) doBy(ctx context.Context, c *api.Client, r api.Request) error {
 	case api.OutcomeRetry:
 		return &exit{exitRetry, fmt.Errorf("try again: %s", clean(reasonText(resp.Reason)))}
 	}
+	if len(resp.Problems) > 0 {
+		for _, p := range resp.Problems { // as they are, one a line, so that an editor finds the place
+			fmt.Fprintln(a.stderr, clean(p))
+		}
+		return &exit{code: exitConfig}
+	}
 	if err := a.guarded(ctx, c, r.Stream); err != nil {
 		return err
 	}

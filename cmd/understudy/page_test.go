@@ -66,7 +66,7 @@ func situations() map[string]api.Status {
 	loss.Members[2].Eligible, loss.Members[2].Reason, loss.Members[2].Text = false, "filtered", "it holds only events.eu.>"
 
 	blind := downStream(0, policy.Blind, "no watchdog can tell how east/EVENTS is: wd-east auth_error, wd-west auth_error, wd-eu auth_error")
-	blind.State = api.StateSuspect
+	blind.State = api.StateUnknown
 	for i := range blind.Observers {
 		o := &blind.Observers[i]
 		o.Verdict, o.Evidence, o.Detail = policy.Unknown, policy.AuthError, "nats: Authorization Violation\x1b[2J"

@@ -20,6 +20,8 @@ func runCommand(a *app) *cobra.Command {
 hold, SIGHUP reloads the config, SIGTERM and SIGINT hand leadership over and stop.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			signals, release := watchdog.CatchSignals() // first: while the config is read, too, a signal must not kill
+			defer release()
 			c, path, err := a.loadConfig()
 			if err != nil {
 				return err
@@ -32,7 +34,8 @@ hold, SIGHUP reloads the config, SIGTERM and SIGINT hand leadership over and sto
 			for _, w := range c.Warnings() {
 				log.Warn("config", "warning", w.Error())
 			}
-			return watchdog.Run(cmd.Context(), watchdog.Options{Config: c, ConfigFile: path, Log: log, Level: level, Version: build().Version})
+			return watchdog.Run(cmd.Context(), watchdog.Options{Config: c, ConfigFile: path, Log: log, Level: level,
+				Version: build().Version, Signals: signals})
 		},
 	}
 }

@@ -70,5 +70,12 @@ func (known) Health() api.Health { return api.Health{Live: true, Ready: true, Re
 func (known) Do(_ context.Context, r api.Request) api.Response {
 	outcome := map[string]string{api.VerbHold: api.OutcomeDone, api.VerbApprove: api.OutcomeDone, api.VerbResume: api.OutcomeRefused,
 		api.VerbFailover: api.OutcomeRetry, api.VerbReload: api.OutcomeFailed, api.VerbSignal: api.OutcomeDone}[r.Verb]
-	return api.Response{Outcome: outcome, Reason: policy.Reason{Code: policy.Held, Text: r.Verb + " " + r.Stream + r.Signal}}
+	resp := api.Response{Outcome: outcome, Reason: policy.Reason{Code: policy.Held, Text: r.Verb + " " + r.Stream + r.Signal}}
+	switch {
+	case r.Verb == api.VerbReload:
+		resp.Problems = []string{"u.yaml:3:7: mode: bad", "u.yaml:4:10: outage.afer: unknown"}
+	case r.Signal == "TERM":
+		resp.Outcome = api.OutcomeFailed
+	}
+	return resp
 }

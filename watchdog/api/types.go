@@ -134,6 +134,9 @@ type Response struct {
 	Reason  policy.Reason `json:"reason"`
 	// Streams tells for each stream what became of it, for failover.
 	Streams map[string]policy.Reason `json:"streams,omitempty"`
+	// Problems are those of a config file that a reload refused, one each, "file:line:column: ..." where they have a place;
+	// the exit code is then 78.
+	Problems []string `json:"problems,omitempty"`
 }
 
 // The outcomes of a Response.

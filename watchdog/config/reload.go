@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 )
 
 // CheckReload tells whether a running watchdog with config c may go on with next. What it cannot change while it runs
@@ -45,4 +46,16 @@ func (c *Config) checkPeers(l *list, next *Config) {
 			l.add("peers."+name, "cannot be removed while the watchdogs run", remedy)
 		}
 	}
+}
+
+// ProblemOf makes a problem of one stream, for a check that only the caller can make: it stands where the stream does,
+// or where the streams do when none has the name.
+func (c *Config) ProblemOf(stream, text, remedy string) *Problem {
+	field := "streams"
+	if i := slices.IndexFunc(c.Streams, func(s Stream) bool { return s.Name == stream }); i >= 0 {
+		field += "[" + strconv.Itoa(i) + "]"
+	}
+	l := &list{src: c.src}
+	l.add(field, text, remedy)
+	return l.errs[0]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -38,55 +39,96 @@ type Hands struct {
 	o        Options
 	patience *patience
 
-	mu      sync.Mutex
-	readers map[string]*jsapi.Conn
-	writers map[string]*jsapi.Conn
-	closed  bool
+	mu       sync.Mutex
+	readers  map[string]dialed // by site
+	writers  map[string]dialed
+	closed   bool
+	done     chan struct{} // closed by Close
+	retiring sync.WaitGroup
+}
+
+// dialed is a connection and the login that it was made with.
+type dialed struct {
+	login jsapi.Login
+	*jsapi.Conn
 }
 
 // New returns hands that have not connected yet.
 func New(o Options) *Hands {
-	return &Hands{o: o, patience: newPatience(), readers: map[string]*jsapi.Conn{}, writers: map[string]*jsapi.Conn{}}
+	return &Hands{o: o, patience: newPatience(), readers: map[string]dialed{}, writers: map[string]dialed{}, done: make(chan struct{})}
 }
 
 // Close ends all connections of the term; no write leaves after it.
 func (h *Hands) Close() {
 	h.mu.Lock()
 	h.closed = true
-	all := make([]*jsapi.Conn, 0, len(h.readers)+len(h.writers))
-	for _, conns := range []map[string]*jsapi.Conn{h.readers, h.writers} {
+	all := make([]dialed, 0, len(h.readers)+len(h.writers))
+	for _, conns := range []map[string]dialed{h.readers, h.writers} {
 		for _, c := range conns {
 			all = append(all, c)
 		}
 	}
 	h.mu.Unlock()
+	close(h.done)
 	for _, c := range all {
 		c.Close()
 	}
+	h.retiring.Wait()
+}
+
+// current returns the connection to a site if it was made with the login that the config in force has, else only that
+// login: a reload reaches whoever acts at the next use. The caller holds mu.
+func (h *Hands) current(conns map[string]dialed, site string) (*jsapi.Conn, jsapi.Login, error) {
+	if h.closed {
+		return nil, jsapi.Login{}, context.Canceled
+	}
+	login, configured := h.o.Logins()[site]
+	c, made := conns[site]
+	if made && !(configured && reflect.DeepEqual(c.login, login)) {
+		delete(conns, site)
+		h.retire(c.Conn)
+		made = false
+	}
+	switch {
+	case !configured:
+		return nil, login, fmt.Errorf("site %q is not in the config", site)
+	case made:
+		return c.Conn, login, nil
+	}
+	return nil, login, nil
+}
+
+// retire closes a connection once what was begun on it has had its time: to cut a write short would make its outcome
+// unknown. The end of the term does not wait for that.
+func (h *Hands) retire(c *jsapi.Conn) {
+	const begun = 10 * time.Second // beside the write itself: the word of a majority before it
+	h.retiring.Go(func() {
+		t := time.NewTimer(h.o.Timeout + begun)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-h.done:
+		}
+		c.Close()
+	})
 }
 
 // reader returns the connection that looks at a site. A new one gets a moment to connect.
 func (h *Hands) reader(ctx context.Context, site string) (*jsapi.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return nil, context.Canceled
-	}
-	if c, ok := h.readers[site]; ok {
-		return c, nil
-	}
-	login, ok := h.o.Logins()[site]
-	if !ok {
-		return nil, fmt.Errorf("site %q is not in the config", site)
+	c, login, err := h.current(h.readers, site)
+	if c != nil || err != nil {
+		return c, err
 	}
 	connected := make(chan struct{}, 1)
-	c := jsapi.Dial(jsapi.Options{Login: login, Changed: func(error) {
+	c = jsapi.Dial(jsapi.Options{Login: login, Changed: func(error) {
 		select {
 		case connected <- struct{}{}:
 		default:
 		}
 	}})
-	h.readers[site] = c
+	h.readers[site] = dialed{login, c}
 	select {
 	case <-connected:
 	case <-ctx.Done():
@@ -100,10 +142,11 @@ func (h *Hands) reader(ctx context.Context, site string) (*jsapi.Conn, error) {
 func (h *Hands) writer(ctx context.Context, site string) (*jsapi.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return nil, context.Canceled
+	c, login, err := h.current(h.writers, site)
+	if err != nil {
+		return nil, err
 	}
-	if c, ok := h.writers[site]; ok {
+	if c != nil {
 		select {
 		case <-c.Done():
 			delete(h.writers, site)
@@ -111,17 +154,13 @@ func (h *Hands) writer(ctx context.Context, site string) (*jsapi.Conn, error) {
 			return c, nil
 		}
 	}
-	login, ok := h.o.Logins()[site]
-	if !ok {
-		return nil, fmt.Errorf("site %q is not in the config", site)
-	}
 	ctx, cancel := context.WithTimeout(ctx, h.o.Timeout)
 	defer cancel()
-	c, err := jsapi.DialOnce(ctx, jsapi.Options{Login: login, ConnectTimeout: h.o.Timeout})
+	c, err = jsapi.DialOnce(ctx, jsapi.Options{Login: login, ConnectTimeout: h.o.Timeout})
 	if err != nil {
 		return nil, fmt.Errorf("connect to write at %s: %w", site, err)
 	}
-	h.writers[site] = c
+	h.writers[site] = dialed{login, c}
 	return c, nil
 }
 

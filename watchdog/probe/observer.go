@@ -17,6 +17,9 @@ type Options struct {
 	Log  *slog.Logger
 	// Looked, when set, hears of each look. It is called from many goroutines and must not block.
 	Looked func(stream string, id policy.MemberID, l policy.Look)
+	// Beat, when set, is called each time that Run's own loop goes round: every few seconds at least, whatever the
+	// intervals, and whether anybody asks or not. It must not block.
+	Beat func()
 	// Concurrency limits the members of one site that are looked at together; default 512. A server's API queue holds
 	// 10,000 requests, and drops them all when it overflows.
 	Concurrency int
@@ -65,6 +68,9 @@ func New(o Options) *Observer {
 	if o.Looked == nil {
 		o.Looked = func(string, policy.MemberID, policy.Look) {}
 	}
+	if o.Beat == nil {
+		o.Beat = func() {}
+	}
 	return &Observer{
 		o:       o,
 		asked:   make(chan *pass),
@@ -92,9 +98,10 @@ func (o *Observer) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer o.disconnect()
 	defer wg.Wait()
-	tick := time.NewTicker(time.Hour)
+	tick := time.NewTicker(maxRhythm)
 	defer tick.Stop()
 	for {
+		o.o.Beat()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -180,11 +187,14 @@ func (o *Observer) overdue() *pass {
 	return p
 }
 
-// rhythm is how often overdue is asked: a half of the shortest interval.
+// maxRhythm keeps the loop going round where all intervals are long, so that a loop which stands still shows soon.
+const maxRhythm = 2 * time.Second
+
+// rhythm is how often overdue is asked: a half of the shortest interval, and never more seldom than maxRhythm.
 func (o *Observer) rhythm() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	shortest := time.Minute
+	shortest := 2 * maxRhythm
 	for _, sr := range o.plan.rules.Streams {
 		if sr.Interval > 0 {
 			shortest = min(shortest, sr.Interval)
