@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/understudy-ha/understudy/election"
 	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/config"
 )
@@ -17,6 +18,7 @@ const (
 	exitFailed  = 1
 	exitRefused = 2
 	exitUsage   = 64
+	exitStore   = 74 // the store in data_dir is damaged: a restart does not mend it
 	exitRetry   = 75
 	exitConfig  = 78
 )
@@ -69,8 +71,10 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, api.ErrUnavailable), errors.Is(err, api.ErrTimeout):
 		return exitRetry
-	case errors.As(err, &bad):
+	case errors.As(err, &bad), errors.Is(err, election.ErrOtherStore), errors.Is(err, election.ErrCertificate):
 		return exitConfig
+	case errors.Is(err, election.ErrDamaged):
+		return exitStore
 	}
 	return exitFailed
 }

@@ -61,7 +61,8 @@ func rootCommand(a *app) *cobra.Command {
 		Long: `Understudy watches the origin of a mirrored JetStream stream from several sites. Once its outage is agreed to be
 permanent, it promotes the best mirror under a configured policy, and finishes what a failover leaves behind.
 
-Exit codes: 0 done, 1 failed, 2 refused by policy, 64 usage, 75 try again, 78 bad config.`,
+Exit codes: 0 done, 1 failed, 2 refused by policy, 64 usage, 74 damaged store, 75 try again, 78 bad
+config.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       build().Version,
