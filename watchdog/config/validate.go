@@ -24,6 +24,7 @@ const (
 )
 
 var (
+	hostRule   = regexp.MustCompile(`^[A-Za-z0-9._:%-]+$`) // names and IP addresses, with zones
 	nameRule   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	logLevels  = []string{"debug", "info", "warn", "error"}
 	logFormats = []string{LogText, LogJSON}
@@ -253,14 +254,17 @@ func (v *validator) dialable(field, addr string) bool {
 
 // address checks a HOST:PORT.
 func (v *validator) address(field, addr string, minPort int) bool {
-	_, port, err := net.SplitHostPort(addr)
-	if err == nil {
-		n, bad := strconv.Atoi(port)
-		if bad == nil && n >= minPort && n <= 65535 {
-			return true
-		}
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil && validPort(port, minPort) && (host == "" || hostRule.MatchString(host)) {
+		return true
 	}
 	v.add(field, quote(addr)+" is not an address", "write HOST:PORT, such as \"east.example.net:7422\" or "+
 		"\"127.0.0.1:7424\", with the port as a number")
 	return false
+}
+
+// validPort tells a port number in decimal digits; Atoi alone would take a sign.
+func validPort(port string, least int) bool {
+	n, err := strconv.Atoi(port)
+	return err == nil && decimal.MatchString(port) && n >= least && n <= 65535
 }
