@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,7 +20,7 @@ const (
 	minOutage  = 5 * time.Second        // below it a restarting server or an election of its own would be an outage
 	minProbe   = 100 * time.Millisecond // below it the looking itself is a load
 	minRaft    = 50 * time.Millisecond  // below it a busy machine elects leaders without need
-	maxSocket  = 107                    // bytes of a unix socket's path on Linux
+	maxSocket  = 103                    // bytes of a unix socket's path on macOS; Linux has 107
 	unixPrefix = "unix:"
 )
 
@@ -126,10 +127,16 @@ func (v *validator) listeners() {
 			"a mode that keep others out")
 	case path == "" || strings.HasPrefix(path, "@"):
 		v.add("admin.listen", quote(c.Admin.Listen)+" names no file", remedy)
-	case len(path) > maxSocket:
-		v.add("admin.listen", fmt.Sprintf("the path has %d bytes, and %d is the most", len(path), maxSocket),
-			"use a shorter one")
+	case socketRoom(path) > maxSocket:
+		v.add("admin.listen", fmt.Sprintf("the path has %d bytes, and its socket needs %d of at most %d", len(path),
+			socketRoom(path), maxSocket), "use a shorter one: the socket is made in a folder beside its place")
 	}
+}
+
+// socketRoom is the length of the longest path that listening needs: api.ListenAdmin makes the socket as
+// .XXXX/s in the same folder, and then moves it.
+func socketRoom(path string) int {
+	return max(len(path), len(filepath.Dir(path))+len("/.XXXX/s"))
 }
 
 func (v *validator) timing() {
