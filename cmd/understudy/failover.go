@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,9 @@ eligibility, or subjects that cannot be released. It is tried for 10 seconds, th
 			if err != nil {
 				return err
 			}
+			if err := knownSite(s, site); err != nil {
+				return usageError(cmd, err)
+			}
 			if err := a.confirm(cmd, failoverPlan(s, site, allowLoss), yes); err != nil {
 				return err
 			}
@@ -41,6 +45,19 @@ eligibility, or subjects that cannot be released. It is tried for 10 seconds, th
 	cmd.Flags().BoolVar(&allowLoss, "allow-loss", false, "go on although more than loss.max_messages, or an unknown number, would be left behind")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+// knownSite checks --to before anybody is asked, or anything is sent.
+func knownSite(s api.StreamStatus, site string) error {
+	var sites []string
+	for _, m := range s.Members {
+		sites = append(sites, m.Site)
+	}
+	if site == "" || slices.Contains(sites, site) {
+		return nil
+	}
+	slices.Sort(sites)
+	return fmt.Errorf("--to %q is none of the sites of %s: %s", site, s.Name, strings.Join(slices.Compact(sites), ", "))
 }
 
 // failoverPlan says what is about to happen.
