@@ -55,6 +55,17 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// oneStream asks for the name of a stream.
+func oneStream(_ *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return errors.New("name the STREAM; `understudy status` lists them")
+	case 1:
+		return nil
+	}
+	return fmt.Errorf("name one STREAM, not %d", len(args))
+}
+
 // exitCode is the code that an error leaves by.
 func exitCode(err error) int {
 	var (

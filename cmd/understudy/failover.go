@@ -21,7 +21,7 @@ func failoverCommand(a *app) *cobra.Command {
 		Long: `Fail over without waiting for the threshold, whatever the mode, the cool-down and the brake say. It never overrules a hold,
 a config mismatch, a changed member, a lost meta quorum, the watchdogs' agreement that the origin is down, a mirror's
 eligibility, or subjects that cannot be released. It is tried for 10 seconds, then it expires with its reason.`,
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneStream),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, err := a.commander()

@@ -79,6 +79,8 @@ config.`,
 	f.StringVar(&a.addr, "addr", "", "ask the watchdog at this `URL`, such as http://HOST:7424; reading commands only")
 	f.StringVar(&a.socket, "socket", "", "talk to the admin socket at this `path`, without reading a config")
 	root.AddCommand(commands(a)...)
+	root.SetHelpCommand(helpCommand())
+	strictCompletion(root)
 	return root
 }
 
@@ -87,8 +89,13 @@ func needCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
-	err := fmt.Errorf("unknown command %q", args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+	return unknownCommand(cmd, args[0])
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	err := fmt.Errorf("unknown command %q", name)
+	cmd.SuggestionsMinimumDistance = 2 // two letters wrong; cobra sets it only where it refuses the command itself
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, near[0])
 	}
 	return usageError(cmd, err)
