@@ -40,6 +40,14 @@ func (e *exit) Error() string {
 // Unwrap returns the error behind the code.
 func (e *exit) Unwrap() error { return e.err }
 
+// quiet keeps the code of an error that has been printed.
+func quiet(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exit{code: exitCode(err)}
+}
+
 // usageError is a command line that cannot be understood.
 func usageError(cmd *cobra.Command, err error) error {
 	return &exit{exitUsage, fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
