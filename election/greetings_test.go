@@ -29,7 +29,7 @@ func TestGreetingsEvict(t *testing.T) {
 		"silent":                  {0, host(1), never, 0},
 		"the oldest has spoken":   {0, host(1), func(i int) bool { return i == 0 }, 1},
 		"most have spoken":        {0, host(1), func(i int) bool { return i < 60 }, 0},
-		"one address has most":    {maxGreetingsFrom, func(i int) string { return host(1 + min(1, i/(maxGreetings-maxGreetingsFrom)))(i) }, never, maxGreetings - maxGreetingsFrom},
+		"one address has most":    {maxGreetingsFrom, twoHosts, never, maxGreetings - maxGreetingsFrom},
 		"many addresses have all": {maxGreetingsFrom, func(i int) string { return host(i)(i) }, never, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -53,6 +53,9 @@ func TestGreetingsEvict(t *testing.T) {
 		})
 	}
 }
+
+// twoHosts gives the last of all connections, as many as one address may have, to a second address.
+func twoHosts(i int) string { return host(1 + i/(maxGreetings-maxGreetingsFrom))(i) }
 
 func never(int) bool { return false }
 
