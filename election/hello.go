@@ -78,11 +78,15 @@ func readShort(r io.Reader) ([]byte, error) {
 }
 
 // greet reads and judges the hello of an accepted connection.
-func (p *port) greet(ctx context.Context, raw net.Conn) (net.Conn, hello, error) {
+func (p *port) greet(ctx context.Context, raw *greeting) (net.Conn, hello, error) {
+	defer closeWhenDone(ctx, raw)()
+	if err := raw.awaitFirst(); err != nil {
+		return nil, hello{}, err
+	}
+	p.greetings.heard(raw)
 	if err := raw.SetDeadline(time.Now().Add(greetTimeout)); err != nil {
 		return nil, hello{}, err
 	}
-	defer closeWhenDone(ctx, raw)()
 	conn, names, err := p.secure.accept(ctx, raw)
 	if err != nil {
 		return nil, hello{}, err

@@ -31,8 +31,10 @@ type Node struct {
 	gate   gate
 	verify verifier
 	health health
+	stream *stream // raft's, set before raft is
 
-	fatal *latch // the node must stop at once; its error is Run's
+	hung  <-chan struct{} // closed when a raft that hung at its end has ended; nil when it did not hang
+	fatal *latch          // the node must stop at once; its error is Run's
 	claim sync.Once
 	done  chan struct{} // closed when Run has returned, or Close released a node that never ran
 }
@@ -129,6 +131,17 @@ func (n *Node) Close() error {
 func (n *Node) release() {
 	n.port.ln.Close()
 	n.calls.close()
+	if n.hung == nil {
+		n.closeStore()
+		return
+	}
+	go func() { // its disk hangs: nothing but the end of the process frees it earlier
+		<-n.hung
+		n.closeStore()
+	}()
+}
+
+func (n *Node) closeStore() {
 	if err := n.store.close(); err != nil {
 		n.log.Warn("cannot close the log store", keyError, err)
 	}

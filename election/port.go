@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// Limits of the peers' port. A peer uses a handful of connections; the limits keep a stranger from taking memory.
+// Limits of the peers' port. A peer uses a handful of connections; the limits keep a stranger from taking memory. Those
+// of connections that are not known to be a peer's yet are in greetings.go.
 const (
-	maxGreetings  = 64 // accepted connections that have not introduced themselves yet
 	maxConns      = 64 // open connections a peer and stream
-	greetTimeout  = 5 * time.Second
 	acceptBackoff = 50 * time.Millisecond
 )
 
@@ -38,8 +37,9 @@ type port struct {
 	// dialAddr opens a connection to an address; tests replace it.
 	dialAddr func(ctx context.Context, addr string) (net.Conn, error)
 
-	raft     chan net.Conn // accepted connections for raft
-	raftDone chan struct{} // closed when raft takes no more
+	greetings greetings
+	raft      chan net.Conn // accepted connections for raft
+	raftDone  chan struct{} // closed when raft takes no more
 
 	mu     sync.Mutex
 	conns  map[*trackedConn]struct{}
@@ -57,6 +57,9 @@ func newPort(o Options, ln net.Listener, sec *secure) *port {
 		},
 		raft: make(chan net.Conn), raftDone: make(chan struct{}), conns: make(map[*trackedConn]struct{}), open: make(map[string]int),
 	}
+	if sec != nil { // on loopback every peer has the same address
+		p.greetings.fromOne = maxGreetingsFrom
+	}
 	for _, q := range o.Peers {
 		p.peers[q.ID] = q.Addr
 	}
@@ -69,7 +72,6 @@ func (p *port) serve(ctx context.Context, answer func(ctx context.Context, conn 
 	defer p.wg.Wait()
 	defer p.closeConns()
 	defer context.AfterFunc(ctx, func() { p.ln.Close() })()
-	greetings := make(chan struct{}, maxGreetings)
 	for ctx.Err() == nil {
 		conn, err := p.ln.Accept()
 		if err != nil {
@@ -79,22 +81,15 @@ func (p *port) serve(ctx context.Context, answer func(ctx context.Context, conn 
 			sleep(ctx, acceptBackoff)
 			continue
 		}
-		select {
-		case greetings <- struct{}{}:
-		default:
-			conn.Close()
-			continue
-		}
-		p.wg.Go(func() {
-			p.welcome(ctx, conn, func() { <-greetings }, answer)
-		})
+		g := p.greetings.add(conn)
+		p.wg.Go(func() { p.welcome(ctx, g, answer) })
 	}
 }
 
 // welcome lets a connection introduce itself and hands it to its stream.
-func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer func(context.Context, net.Conn, string)) {
+func (p *port) welcome(ctx context.Context, raw *greeting, answer func(context.Context, net.Conn, string)) {
 	conn, h, err := p.greet(ctx, raw)
-	greeted()
+	p.greetings.done(raw)
 	if err != nil {
 		raw.Close()
 		if ctx.Err() == nil && !connectionEnded(err) {
@@ -126,10 +121,8 @@ func (p *port) welcome(ctx context.Context, raw net.Conn, greeted func(), answer
 }
 
 func (p *port) refused(raw net.Conn, err error) {
-	remote := raw.RemoteAddr().String()
-	host, _, _ := net.SplitHostPort(remote)
-	if p.seldom.may(host + err.Error()) {
-		p.log.Warn("refused a connection to the peers' port", keyRemote, remote, keyError, err)
+	if p.seldom.may(hostOf(raw) + err.Error()) {
+		p.log.Warn("refused a connection to the peers' port", keyRemote, raw.RemoteAddr().String(), keyError, err)
 	}
 }
 

@@ -20,10 +20,12 @@ const (
 var ErrNotRunning = errors.New("node is not running")
 
 // Run takes part in the group until ctx ends, and calls lead for every term that this node leads, see [Lead]. It owns
-// every goroutine of the node; when it returns all of them have ended, lead included, and the stores are closed.
+// every goroutine of the node; when it returns all of them have ended, lead included, and the stores are closed. Only
+// what hangs in a disk that does not answer ends when the disk does.
 //
 // When ctx ends, lead's context ends; once lead has returned, and not before, leadership is handed over, and Run
-// returns nil. It returns an error when the node cannot go on: a damaged entry, a panic of the state machine, or Close.
+// returns nil. It returns an error when the node cannot go on: a damaged entry, a panic of the state machine, a disk that
+// hangs, or Close.
 // A node runs once.
 func (n *Node) Run(ctx context.Context, lead Lead) error {
 	claimed := false
@@ -120,6 +122,7 @@ func (n *Node) startRaft(notify chan<- bool) (*engine, error) {
 		}
 	}
 	n.store.running.Store(true)
+	n.stream = e.stream
 	n.raft.Store(e.raft)
 	return e, nil
 }
@@ -156,9 +159,26 @@ func (n *Node) stopRaft(e *engine) {
 	down := e.raft.Shutdown()
 	e.transport.Close()
 	e.stream.abort()
-	if err := down.Error(); err != nil {
-		n.log.Warn("cannot shut raft down", keyError, err)
-	}
-	e.transport.CloseStreams()
+	n.awaitEnd(e, down)
 	n.raft.Store(nil)
+}
+
+// awaitEnd waits until raft has ended, unless it hangs.
+func (n *Node) awaitEnd(e *engine, down raft.Future) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := down.Error(); err != nil {
+			n.log.Warn("cannot shut raft down", keyError, err)
+		}
+		e.transport.CloseStreams()
+	}()
+	t := time.NewTimer(shutdownTimeout)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+		n.hung = ended
+		n.log.Error("raft does not end; leaving it behind", keyError, n.store.trouble(0))
+	}
 }

@@ -96,7 +96,7 @@ func (s *store) vote() (term uint64, candidate []byte, err error) {
 // put stores value with a checksum over key and value.
 func (s *store) put(key, value []byte) error {
 	sealed := binary.BigEndian.AppendUint32(bytes.Clone(value), stableSum(key, value))
-	return s.wrote(guard(func() error { return s.bolt.Set(key, sealed) }))
+	return s.wrote(s.writes.do(func() error { return s.bolt.Set(key, sealed) }))
 }
 
 // get returns what put stored, or errNotFound.

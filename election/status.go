@@ -2,6 +2,7 @@ package election
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,8 @@ type Status struct {
 	Leader string // "" while unknown
 	Voters []string
 
-	// Quorum: this node is part of a majority that works; it leads and commits, or hears from a leader.
+	// Quorum: this node is part of a majority that works; it leads and commits, or hears from a leader and of commits,
+	// and its disk takes what it writes.
 	Quorum bool
 	// Contact is the time since this node last heard from its leader; 0 for the leader itself.
 	Contact time.Duration
@@ -33,7 +35,8 @@ type Status struct {
 	CommitAge time.Duration
 	// CertExpires is the end of this node's certificate; zero without TLS.
 	CertExpires time.Time
-	// WriteError is the log store's last failure, empty again after a successful write.
+	// WriteError is the log store's last failure, or says that a write does not return; empty again after a successful
+	// write.
 	WriteError string
 
 	LastIndex, CommitIndex, AppliedIndex uint64
@@ -44,8 +47,8 @@ func (n *Node) Status() Status {
 	s := Status{ID: n.opts.ID, State: "stopped", Voters: n.opts.peerIDs(), Contact: Never}
 	s.CertExpires = n.port.secure.expires()
 	s.CommitAge = n.health.commitAge()
-	if err := n.store.failing.Load(); err != nil {
-		s.WriteError = (*err).Error()
+	if err := n.store.trouble(n.stallLimit()); err != nil {
+		s.WriteError = err.Error()
 	}
 	r := n.raft.Load()
 	if r == nil {
@@ -57,7 +60,7 @@ func (n *Node) Status() Status {
 	switch r.State() {
 	case raft.Leader:
 		s.State, s.Contact = "leader", 0
-		s.Quorum = n.IsLeader() && !n.health.isStalled()
+		s.Quorum = n.IsLeader() && !n.health.isStalled() && !n.store.hangs(n.stallLimit())
 	case raft.Candidate:
 		s.State = "candidate"
 	case raft.Follower:
@@ -65,7 +68,8 @@ func (n *Node) Status() Status {
 		if last := r.LastContact(); !last.IsZero() {
 			s.Contact = time.Since(last)
 		}
-		s.Quorum = s.Leader != "" && s.Contact < 2*n.opts.Heartbeat
+		s.Quorum = s.Leader != "" && s.Contact < 2*n.opts.Heartbeat && s.CommitAge < n.opts.CommitEvery+n.stallLimit() &&
+			!n.store.hangs(n.stallLimit())
 	}
 	return s
 }
@@ -78,6 +82,7 @@ type health struct {
 	commit   uint64    // the commit index when last looked at
 	commitAt time.Time // when it last grew
 	pending  time.Time // since when entries wait for their commit; zero when none do
+	asked    time.Time // since when this leader's own empty entry waits for its commit; zero when none does
 	stalled  bool      // they wait for too long
 	yieldTo  time.Time // until when this node stands back in elections
 }
@@ -95,7 +100,16 @@ func (h *health) commitAge() time.Duration {
 func (h *health) committed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.commitAt = time.Now()
+	h.commitAt, h.asked = time.Now(), time.Time{}
+}
+
+// ask notes that an empty entry is to be committed. While raft hangs, the log does not show it.
+func (h *health) ask() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.asked.IsZero() {
+		h.asked = time.Now()
+	}
 }
 
 func (h *health) isStalled() bool {
@@ -117,7 +131,10 @@ func (h *health) look(r *raft.Raft, l *lease, limit time.Duration) (idle time.Du
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if commit > h.commit {
-		h.commit, h.commitAt, h.pending = commit, now, time.Time{}
+		h.commit, h.commitAt, h.pending, h.asked = commit, now, time.Time{}, time.Time{}
+	}
+	if l == nil || h.asked.Before(l.since) {
+		h.asked = time.Time{} // of a term that is over
 	}
 	switch {
 	case last <= commit:
@@ -128,7 +145,8 @@ func (h *health) look(r *raft.Raft, l *lease, limit time.Duration) (idle time.Du
 	case l != nil && h.pending.Before(l.since):
 		h.pending = l.since
 	}
-	h.stalled = !h.pending.IsZero() && now.Sub(h.pending) > limit
+	waits := func(since time.Time) bool { return !since.IsZero() && now.Sub(since) > limit }
+	h.stalled = waits(h.pending) || waits(h.asked)
 	if yielded = !h.yieldTo.IsZero() && now.After(h.yieldTo); yielded {
 		h.yieldTo = time.Time{}
 	}
@@ -160,17 +178,23 @@ func (n *Node) watch(ctx context.Context) {
 }
 
 func (n *Node) look(ctx context.Context, r *raft.Raft) {
-	limit := time.Duration(n.opts.StallAfter) * n.opts.Election
+	limit := n.stallLimit()
+	if err := n.store.trouble(hangLimit); errors.Is(err, errHangs) {
+		n.fatal.set(err)
+	}
+	if r.State() != raft.Leader {
+		n.stream.unbar()
+	}
 	l := n.lease.Load()
 	idle, yielded := n.health.look(r, l, limit)
 	if yielded {
 		n.setTimeouts(1)
 	}
 	switch {
-	case l == nil:
+	case l == nil || l.isLost():
 	case r.State() != raft.Leader || r.CurrentTerm() != l.term:
 		l.lose()
-	case n.health.isStalled():
+	case n.health.isStalled() || n.store.hangs(limit):
 		n.giveUp(ctx, l, "nothing can be committed")
 	case !l.served.Load() && time.Since(l.since) > limit:
 		n.giveUp(ctx, l, "the last term's work has not ended, or the log cannot be caught up with")
@@ -184,6 +208,7 @@ func (n *Node) commitEmpty(ctx context.Context) {
 	if !n.health.probing.CompareAndSwap(false, true) {
 		return
 	}
+	n.health.ask()
 	started := n.gate.start(func() {
 		defer n.health.probing.Store(false)
 		if err := n.ReadBarrier(ctx); err != nil {

@@ -74,6 +74,7 @@ type store struct {
 	running atomic.Bool
 	// failing is the last write's error, until a write succeeds.
 	failing atomic.Pointer[error]
+	writes  writes
 
 	indexes []uint64 // of the log entries that were there when the file was opened
 
@@ -202,12 +203,12 @@ func (s *store) StoreLogs(entries []*raft.Log) error {
 		}
 		sealed[i] = sealEntry(e)
 	}
-	return s.wrote(guard(func() error { return s.bolt.StoreLogs(sealed) }))
+	return s.wrote(s.writes.do(func() error { return s.bolt.StoreLogs(sealed) }))
 }
 
 // DeleteRange implements raft.LogStore.
 func (s *store) DeleteRange(low, high uint64) error {
-	return s.wrote(guard(func() error { return s.bolt.DeleteRange(low, high) }))
+	return s.wrote(s.writes.do(func() error { return s.bolt.DeleteRange(low, high) }))
 }
 
 // sealEntry returns a copy with a checksum behind its Extensions, the field that raft leaves to log stores.

@@ -2,7 +2,10 @@ package election
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,10 +22,11 @@ type stream struct {
 
 	mu     sync.Mutex
 	dialed map[*dialedConn]struct{} // nil after abort
+	barred chan struct{}            // closed while raft may not dial, see bar
 }
 
 func newStream(p *port) *stream {
-	return &stream{port: p, done: p.raftDone, dialed: make(map[*dialedConn]struct{})}
+	return &stream{port: p, done: p.raftDone, dialed: make(map[*dialedConn]struct{}), barred: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
@@ -53,13 +57,19 @@ func (s *stream) Dial(id raft.ServerAddress, timeout time.Duration) (net.Conn, e
 	return s.keep(&dialedConn{stream: s, to: string(id), conn: conn, used: time.Now()})
 }
 
-// dial opens a connection; abort ends it early.
+// dial opens a connection; abort and bar end it early.
 func (s *stream) dial(id string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	barred := s.bars()
+	if isClosed(barred) {
+		return nil, errBarred
+	}
 	go func() { // ends with this call
 		select {
 		case <-s.done:
+			cancel()
+		case <-barred:
 			cancel()
 		case <-ctx.Done():
 		}
@@ -75,7 +85,7 @@ func (s *stream) dial(id string, timeout time.Duration) (net.Conn, error) {
 func (s *stream) keep(c *dialedConn) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dialed == nil {
+	if s.dialed == nil || isClosed(s.barred) {
 		cut(c.conn)
 		return nil, net.ErrClosed
 	}
@@ -99,6 +109,47 @@ func (s *stream) abort() {
 	s.mu.Unlock()
 	for c := range conns {
 		cut(c.current())
+	}
+}
+
+// errBarred is what raft's dials get while it is cut off from its peers.
+var errBarred = errors.New("this node has cut itself off from its peers, because its raft does not answer")
+
+// bar cuts every connection that raft opened, and refuses new ones until unbar.
+func (s *stream) bar() {
+	s.mu.Lock()
+	if !isClosed(s.barred) {
+		close(s.barred)
+	}
+	conns := slices.Collect(maps.Keys(s.dialed))
+	s.mu.Unlock()
+	for _, c := range conns {
+		cut(c.current())
+	}
+}
+
+// unbar lets raft dial again.
+func (s *stream) unbar() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isClosed(s.barred) {
+		s.barred = make(chan struct{})
+	}
+}
+
+// bars is closed while raft may not dial.
+func (s *stream) bars() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.barred
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

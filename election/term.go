@@ -43,14 +43,7 @@ type lease struct {
 
 func (l *lease) lose() { l.once.Do(func() { close(l.lost) }) }
 
-func (l *lease) isLost() bool {
-	select {
-	case <-l.lost:
-		return true
-	default:
-		return false
-	}
-}
+func (l *lease) isLost() bool { return isClosed(l.lost) }
 
 // leaseKey finds the lease in a context that comes from Lead's.
 type leaseKey struct{}
@@ -160,13 +153,18 @@ func (n *Node) catchUp(ctx context.Context) bool {
 	return false
 }
 
-// giveUp passes leadership on, or at least steps down. It returns when the lease is lost, or when that failed.
+// giveUp passes leadership on, or at least steps down, or lets the peers take it. It returns when the lease is lost, or
+// when that failed.
 func (n *Node) giveUp(ctx context.Context, l *lease, reason string) {
 	if l.isLost() || n.opts.single() {
 		return
 	}
 	log := n.log.With(keyTerm, l.term, keyReason, reason)
 	n.yield()
+	if n.store.hangs(n.stallLimit()) { // raft cannot answer: do not ask it
+		n.cutOff(log, l)
+		return
+	}
 	to, cancel := context.WithTimeout(ctx, 2*n.opts.Election+pingTimeout)
 	defer cancel()
 	if err := n.Transfer(to, ""); err == nil {
@@ -179,6 +177,9 @@ func (n *Node) giveUp(ctx context.Context, l *lease, reason string) {
 	}
 	if err := n.stepDown(ctx); err != nil && !l.isLost() {
 		log.Error("cannot step down", keyError, err)
+		if noAnswer(err) {
+			n.cutOff(log, l)
+		}
 		return
 	}
 	select {
@@ -189,8 +190,11 @@ func (n *Node) giveUp(ctx context.Context, l *lease, reason string) {
 
 // stepDown makes raft a follower, see stepDownEntry.
 func (n *Node) stepDown(ctx context.Context) error {
+	limit := 2 * n.opts.Election
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	err := n.do(ctx, func(r *raft.Raft) error {
-		return r.ApplyLog(raft.Log{Data: stepDownEntry}, n.opts.ApplyTimeout).Error()
+		return r.ApplyLog(raft.Log{Data: stepDownEntry}, limit).Error()
 	})
 	if errors.Is(err, errStepDown) || errors.Is(err, raft.ErrNotLeader) {
 		return nil
@@ -200,7 +204,7 @@ func (n *Node) stepDown(ctx context.Context) error {
 
 // yield makes this node stand for election later than its peers for a while, so that another is elected.
 func (n *Node) yield() {
-	n.health.yield(time.Now().Add(time.Duration(n.opts.StallAfter) * n.opts.Election))
+	n.health.yield(time.Now().Add(n.stallLimit()))
 	n.setTimeouts(2)
 }
 

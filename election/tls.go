@@ -1,6 +1,7 @@
 package election
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -54,20 +55,34 @@ func newSecure(o Options) (*secure, error) {
 	}
 	s.last = k
 	self, _ := o.peer(o.ID)
-	if names := namesOf(k.cert.Leaf); !names.match(self.ID, self.Addr) {
-		return nil, fmt.Errorf("tls: %s is a certificate for %s; peers would refuse it: it must name %q or the host of %s",
-			s.files.Cert, names, self.ID, self.Addr)
-	}
-	chain, err := x509.ParseCertificates(slices.Concat(k.cert.Certificate...))
-	if err != nil {
-		return nil, fmt.Errorf("tls: %s: %w", s.files.Cert, err)
-	}
-	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
-		if err := k.verify(chain, usage); err != nil {
-			return nil, fmt.Errorf("tls: %s with ca %s; peers would refuse it: %w", s.files.Cert, s.files.CA, err)
-		}
+	if err := CheckCertificate(k.cert, k.ca, self.ID, self.Addr); err != nil {
+		return nil, fmt.Errorf("tls: %s with ca %s: %w", s.files.Cert, s.files.CA, err)
 	}
 	return s, nil
+}
+
+// ErrCertificate is wrapped by every error about a certificate that the other peers would refuse.
+var ErrCertificate = errors.New("the peers would refuse this certificate")
+
+// CheckCertificate tells whether the peers would accept a certificate as that of the peer with this id and address: it
+// names the id, or the address's host, and ca has signed it for both ends of a connection. Otherwise the error wraps
+// [ErrCertificate].
+func CheckCertificate(cert tls.Certificate, ca *x509.CertPool, id, addr string) error {
+	chain, err := x509.ParseCertificates(slices.Concat(cert.Certificate...))
+	if err != nil || len(chain) == 0 {
+		return fmt.Errorf("%w: its chain cannot be read: %w", ErrCertificate, cmp.Or(err, errors.New("it is empty")))
+	}
+	if names := namesOf(chain[0]); !names.match(id, addr) {
+		return fmt.Errorf("%w: it is for %s; it must name %q or the host of %s, without wildcards",
+			ErrCertificate, names, id, addr)
+	}
+	k := &keys{cert: cert, ca: ca}
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		if err := k.verify(chain, usage); err != nil {
+			return fmt.Errorf("%w: %w", ErrCertificate, err)
+		}
+	}
+	return nil
 }
 
 // requireLoopback refuses plain TCP where others could reach it: whoever can connect could take the group over.

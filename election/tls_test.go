@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"path/filepath"
@@ -207,19 +208,24 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 func TestTLSOptionsAreChecked(t *testing.T) {
 	ca := newAuthority(t)
 	for name, c := range map[string]struct {
-		files *TLSFiles
-		want  string
+		files   *TLSFiles
+		want    string
+		refused bool // by the peers
 	}{
-		"missing":           {&TLSFiles{Cert: "no.crt", Key: "no.key", CA: ca.file}, "no.crt"},
-		"another name":      {ca.issue("else", nil), `it must name "wd-1" or the host of`},
-		"wildcard":          {ca.issue("*.example.net", nil), `it must name "wd-1"`},
-		"another authority": {func() *TLSFiles { f := newAuthority(t).issue("wd-1", nil); f.CA = ca.file; return f }(), "unknown authority"},
-		"empty ca":          {func() *TLSFiles { f := ca.issue("wd-1", nil); f.CA = f.Key; return f }(), "holds no certificate"},
+		"missing":           {&TLSFiles{Cert: "no.crt", Key: "no.key", CA: ca.file}, "no.crt", false},
+		"another name":      {ca.issue("else", nil), `it must name "wd-1" or the host of`, true},
+		"wildcard":          {ca.issue("*.example.net", nil), `it must name "wd-1"`, true},
+		"another authority": {func() *TLSFiles { f := newAuthority(t).issue("wd-1", nil); f.CA = ca.file; return f }(), "unknown authority", true},
+		"empty ca":          {func() *TLSFiles { f := ca.issue("wd-1", nil); f.CA = f.Key; return f }(), "holds no certificate", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newGroup(t, 1, func(o *Options) { o.TLS = c.files }).members[0]
-			if err := m.open(); err == nil || !strings.Contains(err.Error(), c.want) {
+			err := m.open()
+			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("open: %v, want %q", err, c.want)
+			}
+			if got := errors.Is(err, ErrCertificate); got != c.refused {
+				t.Errorf("open: %v is ErrCertificate: %t, want %t", err, got, c.refused)
 			}
 		})
 	}

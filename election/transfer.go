@@ -86,8 +86,8 @@ func (n *Node) servePing(context.Context, string, []byte) ([]byte, error) {
 	if r == nil {
 		return nil, ErrNotRunning
 	}
-	if err := n.store.failing.Load(); err != nil {
-		return nil, *err
+	if err := n.store.trouble(n.opts.Election); err != nil {
+		return nil, err
 	}
 	return binary.BigEndian.AppendUint64(nil, r.LastIndex()), nil
 }

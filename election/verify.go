@@ -8,6 +8,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// ErrOtherStore is wrapped by the errors about a store that is sound, but of another node or of another group.
+var ErrOtherStore = errors.New("not the store of this node and group")
+
 // stored is what a start finds on disk.
 type stored struct {
 	indexes  []uint64 // of the log entries, ascending
@@ -54,8 +57,8 @@ func (f *stored) readKeys(s *store, id string) error {
 	case err != nil:
 		return damaged(s.path, err)
 	case string(node) != id:
-		return fmt.Errorf("%s is the store of node %q, this is %q: each node needs a data directory of its own",
-			s.path, node, id)
+		return fmt.Errorf("%w: %s is the store of node %q, this is %q: each node needs a data directory of its own",
+			ErrOtherStore, s.path, node, id)
 	}
 	if f.term, err = s.GetUint64(keyCurrentTerm); err != nil && !errors.Is(err, errNotFound) {
 		return damaged(s.path, err)
@@ -113,8 +116,8 @@ func (f *stored) sameGroup(path string, o Options) error {
 	}
 	slices.Sort(ids)
 	if want := o.peerIDs(); !slices.Equal(ids, want) {
-		return fmt.Errorf("%s belongs to a group of peers %q, configured are %q: configure the same peers, or, to begin a "+
-			"new group that knows nothing, move the data directories of all nodes away", path, ids, want)
+		return fmt.Errorf("%w: %s belongs to a group of peers %q, configured are %q: configure the same peers, or, to begin "+
+			"a new group that knows nothing, move the data directories of all nodes away", ErrOtherStore, path, ids, want)
 	}
 	return nil
 }

@@ -22,12 +22,12 @@ func TestForeignStoresAreRefused(t *testing.T) {
 
 	other := o
 	other.ID = "b"
-	if _, err := tryStore(other); err == nil || !strings.Contains(err.Error(), `is the store of node "a", this is "b"`) {
+	if _, err := tryStore(other); !errors.Is(err, ErrOtherStore) || !strings.Contains(err.Error(), `is the store of node "a", this is "b"`) {
 		t.Errorf("another node: %v", err)
 	}
 	other = o
 	other.Peers = []Peer{{"a", "127.0.0.1:1"}, {"b", "127.0.0.1:2"}, {"d", "127.0.0.1:4"}}
-	if _, err := tryStore(other); err == nil || !strings.Contains(err.Error(), `group of peers ["a" "b" "c"], configured are ["a" "b" "d"]`) {
+	if _, err := tryStore(other); !errors.Is(err, ErrOtherStore) || !strings.Contains(err.Error(), `group of peers ["a" "b" "c"], configured are ["a" "b" "d"]`) {
 		t.Errorf("another group: %v", err)
 	}
 	other = o

@@ -15,7 +15,7 @@ func approveCommand(a *app) *cobra.Command {
 		Short: "Consent to the failover that a stream in manual mode waits for",
 		Long: `The consent holds for the target and the loss that are shown now, for 15 minutes. It ends when the origin is up again,
 when another target is better, or when more would be left behind.`,
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneStream),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, err := a.commander()

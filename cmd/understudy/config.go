@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/understudy-ha/understudy/watchdog/config"
 )
 
 func configCommand(a *app) *cobra.Command {
@@ -18,13 +21,17 @@ func configCommand(a *app) *cobra.Command {
 }
 
 func configCheckCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the config and the files that it names, as `run` and `reload` do",
 		Args:  args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			c, path, err := a.loadConfig()
-			if err != nil {
+			switch {
+			case asJSON:
+				return a.printChecked(c, path, err)
+			case err != nil:
 				return err
 			}
 			for _, w := range c.Warnings() {
@@ -35,6 +42,40 @@ func configCheckCommand(a *app) *cobra.Command {
 			return err
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// checked is the JSON of `config check`.
+type checked struct {
+	OK        bool              `json:"ok"`
+	File      string            `json:"file"`
+	Node      string            `json:"node,omitempty"`
+	Watchdogs int               `json:"watchdogs,omitempty"`
+	Sites     int               `json:"sites,omitempty"`
+	Streams   int               `json:"streams,omitempty"`
+	Hash      string            `json:"hash,omitempty"`
+	Problems  []*config.Problem `json:"problems"`
+	Warnings  []*config.Problem `json:"warnings"`
+}
+
+// printChecked prints what came of the check; the exit code stays that of err.
+func (a *app) printChecked(c *config.Config, path string, err error) error {
+	r := checked{OK: err == nil, File: path, Problems: []*config.Problem{}, Warnings: []*config.Problem{}}
+	var mistakes config.Errors
+	switch {
+	case err == nil:
+		r.Node, r.Watchdogs, r.Sites, r.Streams = c.Node, len(c.Peers), len(c.Sites), len(c.Streams)
+		r.Hash, r.Warnings = c.Rules().Hash(), append(r.Warnings, c.Warnings()...)
+	case errors.As(err, &mistakes):
+		r.Problems = mistakes
+	default:
+		r.Problems = []*config.Problem{{File: path, Text: err.Error()}}
+	}
+	if failed := printJSON(a.stdout, r); failed != nil {
+		return failed
+	}
+	return quiet(err)
 }
 
 func configShowCommand(a *app) *cobra.Command {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/understudy-ha/understudy/watchdog/api"
@@ -38,6 +37,15 @@ func (a *app) findConfig() (string, error) {
 		strings.Join(configPlaces(), " or "))}
 }
 
+// configError adds what to do when there is no file; all other errors say it themselves.
+func configError(err error) error {
+	var mistakes config.Errors
+	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, &mistakes) {
+		err = fmt.Errorf("%w: name the file with --config or $%s, or write it (README.md has a small one)", err, envConfig)
+	}
+	return &exit{exitConfig, err}
+}
+
 // loadConfig reads the config for running it: the files that it names are checked, too.
 func (a *app) loadConfig() (*config.Config, string, error) {
 	path, err := a.findConfig()
@@ -46,7 +54,7 @@ func (a *app) loadConfig() (*config.Config, string, error) {
 	}
 	c, err := config.Load(path)
 	if err != nil {
-		return nil, path, &exit{exitConfig, err}
+		return nil, path, configError(err)
 	}
 	return c, path, nil
 }
@@ -57,23 +65,9 @@ func (a *app) readConfig() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(path)
+	c, err := config.Read(path)
 	if err != nil {
-		return nil, &exit{exitConfig, fmt.Errorf("read config: %w", err)}
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, &exit{exitConfig, fmt.Errorf("read config %s: %w", path, err)}
-	}
-	c, err := config.Parse(data, filepath.Dir(abs))
-	var bad config.Errors
-	if errors.As(err, &bad) {
-		for _, p := range bad {
-			p.File = path // Parse does not know it
-		}
-	}
-	if err != nil {
-		return nil, &exit{exitConfig, err}
+		return nil, configError(err)
 	}
 	return c, nil
 }
@@ -92,16 +86,44 @@ func (a *app) client() (*api.Client, error) {
 		}
 		return c, nil
 	}
-	c, err := a.readConfig()
+	socket, err := a.findSocket()
+	if err != nil {
+		return nil, err
+	}
+	return api.SocketClient(socket), nil
+}
+
+// findSocket returns the admin socket that the config names. Mistakes in the config do not stop it: a command of an
+// emergency cannot wait until they are found.
+func (a *app) findSocket() (string, error) {
+	socket, err := a.configSocket()
+	var mistakes config.Errors
 	if err == nil {
-		return api.SocketClient(c.AdminSocket()), nil
+		return socket, nil
+	}
+	if errors.As(err, &mistakes) {
+		fmt.Fprintf(a.stderr, "understudy: warning: the config is bad, `understudy config check` says why: %s; talking to %s\n",
+			mistakes[0], socket)
+		return socket, nil
 	}
 	defaults := config.Defaults()
 	usual := defaults.AdminSocket()
 	_, absent := os.Stat(usual)
 	if (errors.Is(err, errNoConfig) || errors.Is(err, fs.ErrPermission)) && absent == nil {
-		return api.SocketClient(usual), nil
+		return usual, nil
 	}
 	fmt.Fprintf(a.stderr, "understudy: the config is needed only to find the admin socket: --socket PATH (usually %s) does without\n", usual)
-	return nil, err
+	return "", err
+}
+
+func (a *app) configSocket() (string, error) {
+	path, err := a.findConfig()
+	if err != nil {
+		return "", err
+	}
+	socket, err := config.AdminSocketIn(path)
+	if err != nil && socket == "" {
+		return "", configError(err)
+	}
+	return socket, err
 }

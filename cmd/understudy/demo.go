@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -32,9 +34,11 @@ The exit code is 0 when the right thing happened, which is not always a failover
 			if err := o.Validate(); err != nil {
 				return usageError(cmd, err)
 			}
-			o.Out, o.Colour = a.stdout, bool(paintFor(a.stdout))
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			ctx, out, release := guardOutput(ctx, a.stdout)
+			defer release()
+			o.Out, o.Colour = out, bool(paintFor(a.stdout))
 			return runDemo(ctx, o)
 		},
 	}
@@ -55,6 +59,9 @@ func runDemo(ctx context.Context, o demo.Options) error {
 	r, err := demo.Run(ctx, o)
 	if err == nil && !r.OK {
 		return &exit{code: exitFailed}
+	}
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errNoReader) {
+		return fmt.Errorf("%w: %w", cause, err)
 	}
 	return err
 }

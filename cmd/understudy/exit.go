@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/understudy-ha/understudy/election"
 	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/config"
 )
@@ -17,6 +18,7 @@ const (
 	exitFailed  = 1
 	exitRefused = 2
 	exitUsage   = 64
+	exitStore   = 74 // the store in data_dir is damaged: a restart does not mend it
 	exitRetry   = 75
 	exitConfig  = 78
 )
@@ -38,6 +40,14 @@ func (e *exit) Error() string {
 // Unwrap returns the error behind the code.
 func (e *exit) Unwrap() error { return e.err }
 
+// quiet keeps the code of an error that has been printed.
+func quiet(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exit{code: exitCode(err)}
+}
+
 // usageError is a command line that cannot be understood.
 func usageError(cmd *cobra.Command, err error) error {
 	return &exit{exitUsage, fmt.Errorf("%w (see `%s --help`)", err, cmd.CommandPath())}
@@ -51,6 +61,17 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// oneStream asks for the name of a stream.
+func oneStream(_ *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return errors.New("name the STREAM; `understudy status` lists them")
+	case 1:
+		return nil
+	}
+	return fmt.Errorf("name one STREAM, not %d", len(args))
 }
 
 // exitCode is the code that an error leaves by.
@@ -69,8 +90,10 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, api.ErrUnavailable), errors.Is(err, api.ErrTimeout):
 		return exitRetry
-	case errors.As(err, &bad):
+	case errors.As(err, &bad), errors.Is(err, election.ErrOtherStore), errors.Is(err, election.ErrCertificate):
 		return exitConfig
+	case errors.Is(err, election.ErrDamaged):
+		return exitStore
 	}
 	return exitFailed
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ func failoverCommand(a *app) *cobra.Command {
 		Long: `Fail over without waiting for the threshold, whatever the mode, the cool-down and the brake say. It never overrules a hold,
 a config mismatch, a changed member, a lost meta quorum, the watchdogs' agreement that the origin is down, a mirror's
 eligibility, or subjects that cannot be released. It is tried for 10 seconds, then it expires with its reason.`,
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneStream),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, err := a.commander()
@@ -30,6 +31,9 @@ eligibility, or subjects that cannot be released. It is tried for 10 seconds, th
 			s, err := c.Stream(cmd.Context(), names[0])
 			if err != nil {
 				return err
+			}
+			if err := knownSite(s, site); err != nil {
+				return usageError(cmd, err)
 			}
 			if err := a.confirm(cmd, failoverPlan(s, site, allowLoss), yes); err != nil {
 				return err
@@ -41,6 +45,19 @@ eligibility, or subjects that cannot be released. It is tried for 10 seconds, th
 	cmd.Flags().BoolVar(&allowLoss, "allow-loss", false, "go on although more than loss.max_messages, or an unknown number, would be left behind")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+// knownSite checks --to before anybody is asked, or anything is sent.
+func knownSite(s api.StreamStatus, site string) error {
+	var sites []string
+	for _, m := range s.Members {
+		sites = append(sites, m.Site)
+	}
+	if site == "" || slices.Contains(sites, site) {
+		return nil
+	}
+	slices.Sort(sites)
+	return fmt.Errorf("--to %q is none of the sites of %s: %s", site, s.Name, strings.Join(slices.Compact(sites), ", "))
 }
 
 // failoverPlan says what is about to happen.

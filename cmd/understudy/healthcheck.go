@@ -11,7 +11,7 @@ import (
 )
 
 func healthcheckCommand(a *app) *cobra.Command {
-	var live bool
+	var live, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Exit 0 if the watchdog is ready, 1 if not: for containers",
@@ -27,19 +27,40 @@ origin, nor of leadership.`,
 			if live {
 				path = api.PathLive
 			}
-			ok, text, err := c.Check(cmd.Context(), path)
+			h := health{Path: path}
+			h.OK, h.Text, err = c.Check(cmd.Context(), path)
 			switch {
+			case asJSON:
+				return a.printHealth(h, err)
 			case err != nil:
 				return &exit{exitFailed, err}
-			case !ok:
-				return &exit{exitFailed, fmt.Errorf("%s: %s", path, clean(text))}
+			case !h.OK:
+				return &exit{exitFailed, fmt.Errorf("%s: %s", path, clean(h.Text))}
 			}
-			_, err = fmt.Fprintln(a.stdout, clean(text))
+			_, err = fmt.Fprintln(a.stdout, clean(h.Text))
 			return err
 		},
 	}
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().BoolVar(&live, "live", false, "ask /livez instead: do the loops of the process advance?")
 	return cmd
+}
+
+// health is the JSON of `healthcheck`.
+type health struct {
+	OK   bool   `json:"ok"`
+	Path string `json:"path"`
+	Text string `json:"text"` // what the watchdog says, or why it does not
+}
+
+func (a *app) printHealth(h health, err error) error {
+	if err != nil {
+		h.Text = err.Error()
+	}
+	if err := printJSON(a.stdout, h); err != nil || h.OK {
+		return err
+	}
+	return &exit{code: exitFailed}
 }
 
 // healthClient asks where a probe from outside would, unless a flag names another place.

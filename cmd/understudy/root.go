@@ -61,7 +61,8 @@ func rootCommand(a *app) *cobra.Command {
 		Long: `Understudy watches the origin of a mirrored JetStream stream from several sites. Once its outage is agreed to be
 permanent, it promotes the best mirror under a configured policy, and finishes what a failover leaves behind.
 
-Exit codes: 0 done, 1 failed, 2 refused by policy, 64 usage, 75 try again, 78 bad config.`,
+Exit codes: 0 done, 1 failed, 2 refused by policy, 64 usage, 74 damaged store, 75 try again, 78 bad
+config.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       build().Version,
@@ -78,6 +79,8 @@ Exit codes: 0 done, 1 failed, 2 refused by policy, 64 usage, 75 try again, 78 ba
 	f.StringVar(&a.addr, "addr", "", "ask the watchdog at this `URL`, such as http://HOST:7424; reading commands only")
 	f.StringVar(&a.socket, "socket", "", "talk to the admin socket at this `path`, without reading a config")
 	root.AddCommand(commands(a)...)
+	root.SetHelpCommand(helpCommand())
+	strictCompletion(root)
 	return root
 }
 
@@ -86,8 +89,13 @@ func needCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
-	err := fmt.Errorf("unknown command %q", args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+	return unknownCommand(cmd, args[0])
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	err := fmt.Errorf("unknown command %q", name)
+	cmd.SuggestionsMinimumDistance = 2 // two letters wrong; cobra sets it only where it refuses the command itself
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, near[0])
 	}
 	return usageError(cmd, err)

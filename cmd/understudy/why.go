@@ -17,7 +17,7 @@ func whyCommand(a *app) *cobra.Command {
 		Short: "Say why a stream is, or is not, being failed over",
 		Long: `Show the decision that stands for a stream with all its inputs: the gate that stopped, each watchdog's vote, the outage
 clock, each candidate and why it may or may not be promoted, the loss, holds and open writes, and what to do next.`,
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(oneStream),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, err := a.client()

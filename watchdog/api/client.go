@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
@@ -36,17 +37,50 @@ func SocketClient(path string) *Client {
 	return &Client{http: newHTTP(&http.Transport{DialContext: dial}), base: "http://watchdog", place: path, socket: true}
 }
 
-// URLClient talks to the read-only API at a URL such as http://host:7424; host:7424 alone will do.
+// URLClient talks to the read-only API at a URL such as http://host:7424; host:7424 alone will do. Any other address is
+// an ErrBadAddress.
 func URLClient(addr string) (*Client, error) {
-	u, err := url.Parse(addr)
-	if err != nil || u.Host == "" {
-		u, err = url.Parse("http://" + addr)
-	}
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q is not the URL of a watchdog: write http://HOST:7424", addr)
+	u, err := parseAddr(addr)
+	if err != nil {
+		return nil, err
 	}
 	base := u.Scheme + "://" + u.Host
 	return &Client{http: newHTTP(http.DefaultTransport.(*http.Transport).Clone()), base: base, place: base}, nil
+}
+
+// parseAddr refuses what would be asked at another place than meant: 7424 alone is no host, and a path is not used.
+func parseAddr(addr string) (*url.URL, error) {
+	const write = "write http://HOST:7424"
+	full := addr
+	if !strings.Contains(addr, "://") {
+		full = "http://" + addr
+	}
+	u, err := url.Parse(full)
+	switch {
+	case strings.Contains(addr, "@"): // may be a password: not shown
+		return nil, fmt.Errorf("%w: it has a login, and a watchdog asks for none: %s", ErrBadAddress, write)
+	case err != nil || u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("%w: %q is not a URL: %s", ErrBadAddress, addr, write)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("%w: %q names no host: %s", ErrBadAddress, addr, write)
+	case isNumber(u.Hostname()) && u.Port() == "":
+		return nil, fmt.Errorf("%w: %q is a port without a host: write http://HOST:%s", ErrBadAddress, addr, u.Hostname())
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("%w: %q has more than a host and a port: write %s://%s", ErrBadAddress, addr, u.Scheme, u.Host)
+	case u.Port() != "" && !isPort(u.Port()):
+		return nil, fmt.Errorf("%w: %q has no port from 1 to 65535: %s", ErrBadAddress, addr, write)
+	}
+	return u, nil
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // newHTTP never follows a redirect: a watchdog sends none.

@@ -22,6 +22,8 @@ var (
 	ErrTimeout = errors.New("no answer in time")
 	// ErrUnavailable: the watchdog answers that it cannot say now.
 	ErrUnavailable = errors.New("the watchdog cannot say now")
+	// ErrBadAddress: the address of a watchdog cannot be one.
+	ErrBadAddress = errors.New("not the address of a watchdog")
 	// ErrReadOnly: a command was given to a read-only address.
 	ErrReadOnly = errors.New("commands go through the admin socket only")
 	// ErrNotWatchdog: something else answers at the place.

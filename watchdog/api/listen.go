@@ -90,7 +90,7 @@ func listenPrivate(path string) (net.Listener, error) {
 }
 
 // privateDir makes a folder that only its owner may enter. Its name is short, since the kernel takes about 100 bytes
-// for the path of a socket.
+// for the path of a socket; the config's limit counts on it.
 func privateDir(parent string) (string, error) {
 	for range 100 {
 		dir := filepath.Join(parent, "."+strconv.FormatUint(uint64(rand.Uint32N(36*36*36*36)), 36))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -163,12 +164,18 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 			d.wrongType(n, path, "text")
 		}
 	case reflect.Int:
+		if d.notDecimal(n, path) {
+			return
+		}
 		if i, ok := integer(n); ok && i >= math.MinInt32 && i <= math.MaxInt32 {
 			v.SetInt(i)
 			return
 		}
 		d.wrongType(n, path, "a whole number of at most nine digits")
 	case reflect.Uint64:
+		if d.notDecimal(n, path) {
+			return
+		}
 		if i, ok := integer(n); ok && i >= 0 {
 			v.SetUint(uint64(i))
 			return
@@ -220,6 +227,18 @@ func integer(n ast.Node) (int64, bool) {
 		return int64(x), x <= math.MaxInt64
 	}
 	return 0, false
+}
+
+// decimal is the only way to write a number in which everybody reads the same: YAML takes 010 for 8.
+var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+
+// notDecimal refuses a whole number that is written otherwise.
+func (d *decoder) notDecimal(n ast.Node, path string) bool {
+	if _, ok := n.(*ast.IntegerNode); !ok || decimal.MatchString(n.GetToken().Value) {
+		return false
+	}
+	d.refuse(path, shown(n)+" is not a plain decimal number", "write decimal digits only, without a leading 0, + or _")
+	return true
 }
 
 // shown describes a value in a message.

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/understudy-ha/understudy/election"
 )
 
 // fileRef is one file that the config names.
@@ -62,8 +63,8 @@ func (c *Config) CheckFiles() error {
 			content[f.field] = data
 		}
 	}
-	if chain := checkPEM(l, "tls", content); chain != nil {
-		c.checkPeerCertificate(l, chain, content["tls.ca"])
+	if cert := checkPEM(l, "tls", content); cert != nil {
+		c.checkPeerCertificate(l, *cert, content["tls.ca"])
 	}
 	for name := range c.Sites {
 		checkPEM(l, "sites."+name+".tls", content)
@@ -99,8 +100,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// checkPEM checks one set of PEM files, and returns the certificate and its intermediates, if they are sound.
-func checkPEM(l *list, at string, content map[string][]byte) []*x509.Certificate {
+// checkPEM checks one set of PEM files, and returns the certificate if it goes with its key and is valid now.
+func checkPEM(l *list, at string, content map[string][]byte) *tls.Certificate {
 	if ca, ok := content[at+".ca"]; ok && !x509.NewCertPool().AppendCertsFromPEM(ca) {
 		l.add(at+".ca", "has no certificate in it", "give a PEM file with the authority's certificate")
 		delete(content, at+".ca")
@@ -120,38 +121,20 @@ func checkPEM(l *list, at string, content map[string][]byte) []*x509.Certificate
 			pair.Leaf.NotAfter.UTC().Format(time.DateTime)), "renew it, or set the clock")
 		return nil
 	}
-	chain := []*x509.Certificate{pair.Leaf}
-	for _, der := range pair.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			chain = append(chain, c)
-		}
-	}
-	return chain
+	return &pair
 }
 
-// checkPeerCertificate checks what the other watchdogs will: the name, the authority, and that the certificate may be
-// used for both ends of a connection.
-func (c *Config) checkPeerCertificate(l *list, chain []*x509.Certificate, ca []byte) {
-	host, _, _ := net.SplitHostPort(c.Self().Addr)
-	if chain[0].VerifyHostname(c.Node) != nil && chain[0].VerifyHostname(host) != nil {
-		l.add("tls.cert", fmt.Sprintf("is made out neither for %q nor for %q", c.Node, host),
-			"issue it with the peer's name as a DNS name (subjectAltName)")
-	}
+// checkPeerCertificate asks the election what the other watchdogs will say of the certificate: a rule of our own would
+// in time be another one.
+func (c *Config) checkPeerCertificate(l *list, cert tls.Certificate, ca []byte) {
 	if ca == nil {
 		return // said already
 	}
-	opts := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
-	opts.Roots.AppendCertsFromPEM(ca)
-	for _, between := range chain[1:] {
-		opts.Intermediates.AddCert(between)
-	}
-	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
-		opts.KeyUsages = []x509.ExtKeyUsage{use}
-		if _, err := chain[0].Verify(opts); err != nil {
-			l.add("tls.cert", "would be refused by the other watchdogs: "+err.Error(),
-				"sign it with the authority in tls.ca, for serverAuth and clientAuth")
-			return
-		}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	if err := election.CheckCertificate(cert, pool, c.Node, c.Self().Addr); err != nil {
+		l.add("tls.cert", err.Error(), "issue it with the peer's name as a DNS name (subjectAltName), signed by the "+
+			"authority in tls.ca, for serverAuth and clientAuth")
 	}
 }
 

@@ -51,11 +51,16 @@ func TestCheckFiles(t *testing.T) {
 		}, "sites.east.creds", "is not a regular file"},
 		{"no PEM", all, write("tls.crt", "x"), "tls.cert", "does not go with its key"},
 		{"other key", all, func(t *testing.T, dir string) { issue(t, t.TempDir(), dir, all) }, "tls.cert",
-			"would be refused by the other watchdogs"},
-		{"other name", func(c *x509.Certificate) { c.DNSNames = []string{"wd-west"} }, nil, "tls.cert", "made out neither"},
+			"signed by unknown authority"},
+		{"other name", named("", "wd-west"), nil, "tls.cert", "must name"},
+		{"wildcard", named("", "*.example.net"), nil, "tls.cert", "must name"},
+		{"name in other letters", named("", "WD-EAST"), nil, "tls.cert", "must name"},
+		{"host in other letters", named("", "East.Example.Net"), nil, "", ""},
+		{"common name only", named("wd-east"), nil, "", ""},
+		{"common name of another", named("wd-west"), nil, "tls.cert", "must name"},
 		{"expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }, nil, "tls.cert", "is valid from"},
 		{"server only", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, nil,
-			"tls.cert", "would be refused by the other watchdogs"},
+			"tls.cert", "would refuse this certificate"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -79,6 +84,11 @@ func TestCheckFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// named makes a certificate out for these names only.
+func named(common string, dns ...string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.Subject.CommonName, c.DNSNames = common, dns }
 }
 
 func TestCheckFilesBadAuthority(t *testing.T) {

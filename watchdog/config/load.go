@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -33,15 +34,33 @@ func Load(path string) (*Config, error) {
 // Read is Load without a look at the files that the config names: for commands that only talk to a running watchdog,
 // whose user may not read its secrets, and for a check on another machine.
 func Read(path string) (*Config, error) {
-	abs, err := filepath.Abs(path)
+	abs, data, err := readFileOf(path)
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", path, err)
 	}
-	data, err := os.ReadFile(abs)
-	if err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
-	}
 	return parse(data, filepath.Dir(abs), path)
+}
+
+// readFileOf returns the absolute name and the content of a config file, or of a larger one as much as tells that. A
+// pipe or a device is not opened: it might never end, or never begin.
+func readFileOf(path string) (abs string, data []byte, err error) {
+	if abs, err = filepath.Abs(path); err != nil {
+		return "", nil, err
+	}
+	info, err := os.Stat(abs)
+	if err != nil {
+		return "", nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return "", nil, errors.New("it is not a regular file: write the config into one")
+	}
+	f, err := os.Open(abs)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	data, err = io.ReadAll(io.LimitReader(f, maxBytes+1))
+	return abs, data, err
 }
 
 // Parse is Read for a config in memory. Relative file names are taken from dir.
@@ -83,7 +102,12 @@ func parse(data []byte, dir, file string) (*Config, error) {
 func (d *decoder) tree(data []byte) (body ast.Node, ok bool) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin a file with it
 	if len(data) > maxBytes {
-		d.add("", fmt.Sprintf("the file has %d bytes", len(data)), fmt.Sprintf("keep it below %d", maxBytes))
+		d.add("", fmt.Sprintf("the file has more than %d bytes", maxBytes), "keep it below that")
+		return nil, false
+	}
+	if line := tooDeep(data); line > 0 {
+		d.addAt(position{line, 1}, "", fmt.Sprintf("mappings and lists lie more than %d levels deep in each other", maxDepth),
+			"no setting needs more than five; close the brackets, and mind the indentation")
 		return nil, false
 	}
 	f, err := parseYAML(data)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,11 +20,12 @@ const (
 	minOutage  = 5 * time.Second        // below it a restarting server or an election of its own would be an outage
 	minProbe   = 100 * time.Millisecond // below it the looking itself is a load
 	minRaft    = 50 * time.Millisecond  // below it a busy machine elects leaders without need
-	maxSocket  = 107                    // bytes of a unix socket's path on Linux
+	maxSocket  = 103                    // bytes of a unix socket's path on macOS; Linux has 107
 	unixPrefix = "unix:"
 )
 
 var (
+	hostRule   = regexp.MustCompile(`^[A-Za-z0-9._:%-]+$`) // names and IP addresses, with zones
 	nameRule   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	logLevels  = []string{"debug", "info", "warn", "error"}
 	logFormats = []string{LogText, LogJSON}
@@ -125,10 +127,16 @@ func (v *validator) listeners() {
 			"a mode that keep others out")
 	case path == "" || strings.HasPrefix(path, "@"):
 		v.add("admin.listen", quote(c.Admin.Listen)+" names no file", remedy)
-	case len(path) > maxSocket:
-		v.add("admin.listen", fmt.Sprintf("the path has %d bytes, and %d is the most", len(path), maxSocket),
-			"use a shorter one")
+	case socketRoom(path) > maxSocket:
+		v.add("admin.listen", fmt.Sprintf("the path has %d bytes, and its socket needs %d of at most %d", len(path),
+			socketRoom(path), maxSocket), "use a shorter one: the socket is made in a folder beside its place")
 	}
+}
+
+// socketRoom is the length of the longest path that listening needs: api.ListenAdmin makes the socket as
+// .XXXX/s in the same folder, and then moves it.
+func socketRoom(path string) int {
+	return max(len(path), len(filepath.Dir(path))+len("/.XXXX/s"))
 }
 
 func (v *validator) timing() {
@@ -253,14 +261,17 @@ func (v *validator) dialable(field, addr string) bool {
 
 // address checks a HOST:PORT.
 func (v *validator) address(field, addr string, minPort int) bool {
-	_, port, err := net.SplitHostPort(addr)
-	if err == nil {
-		n, bad := strconv.Atoi(port)
-		if bad == nil && n >= minPort && n <= 65535 {
-			return true
-		}
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil && validPort(port, minPort) && (host == "" || hostRule.MatchString(host)) {
+		return true
 	}
 	v.add(field, quote(addr)+" is not an address", "write HOST:PORT, such as \"east.example.net:7422\" or "+
 		"\"127.0.0.1:7424\", with the port as a number")
 	return false
+}
+
+// validPort tells a port number in decimal digits; Atoi alone would take a sign.
+func validPort(port string, least int) bool {
+	n, err := strconv.Atoi(port)
+	return err == nil && decimal.MatchString(port) && n >= least && n <= 65535
 }

@@ -26,28 +26,46 @@ func (v *validator) sites() {
 	}
 }
 
-// servers checks the entry points. What stands before an @ is not shown: it may be a password.
+// servers checks the entry points.
 func (v *validator) servers(at string, s Site) {
 	if len(s.Servers) == 0 {
 		v.add(at+".servers", "there is none", "list one at least, such as [\"nats://nats.example.net:4222\"]")
 	}
 	for i, server := range s.Servers {
 		field := at + ".servers[" + strconv.Itoa(i) + "]"
-		if strings.Contains(server, "@") {
-			v.add(field, "has a login in it", "remove what stands before the @; secrets come from files: use creds, "+
-				"nkey, or user with password_file")
-			continue
-		}
-		u, err := url.Parse(server)
-		if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) || !validPort(u.Port()) {
-			v.add(field, quote(server)+" is not the URL of a server", "write nats://HOST:PORT (or tls, ws, wss)")
+		if text, remedy := serverProblem(server); text != "" {
+			v.add(field, text, remedy)
 		}
 	}
 }
 
-func validPort(port string) bool {
-	n, err := strconv.Atoi(port)
-	return port == "" || err == nil && n > 0 && n <= 65535
+// serverProblem says what is wrong with the URL of a server, and what to do; "" for nothing. Where a secret may stand,
+// before an @ or behind the host, nothing of it is shown. The NATS client would take a list with commas, a path or a
+// query, and pass over what it does not know.
+func serverProblem(server string) (text, remedy string) {
+	const write = "write nats://HOST:PORT (or tls, ws, wss)"
+	const files = "secrets come from files: use creds, nkey, or user with password_file"
+	_, behind, _ := strings.Cut(server, "://")
+	switch {
+	case strings.Contains(server, "@"):
+		return "has a login in it", "remove what stands before the @; " + files
+	case strings.Contains(server, ","):
+		return "has a comma in it", "give each server as an element of the list: [\"nats://A:4222\", \"nats://B:4222\"]"
+	case strings.ContainsAny(server, "?#"):
+		return "has something behind a ? or a #", "remove it; " + files
+	case strings.Contains(strings.TrimSuffix(behind, "/"), "/"):
+		return "has a path in it", "remove it: " + write
+	}
+	u, err := url.Parse(server)
+	switch {
+	case err != nil && strings.Count(behind, ":") > 0:
+		return "is not the URL of a server", write + ", with the port as a number" // what is in the port's place may be a password
+	case err != nil || !slices.Contains(schemes, u.Scheme) || !hostRule.MatchString(u.Hostname()):
+		return quote(server) + " is not the URL of a server", write
+	case u.Port() != "" && !validPort(u.Port(), 1):
+		return quote(server) + " has a port that there is not", "use one from 1 to 65535"
+	}
+	return "", ""
 }
 
 // login checks that there is one way to log in. A client certificate may come with another login, since servers can
