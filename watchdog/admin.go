@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/understudy-ha/understudy/election"
@@ -111,6 +112,10 @@ func (l *live) do(ctx context.Context, s *service, r api.Request) (api.Response,
 	case "transfer":
 		return l.transfer(ctx, s, r)
 	}
+	if r.Abandon {
+		return l.commit(ctx, policy.Command{Abandon: &policy.AbandonCommand{Stream: r.Stream, Site: r.Site, By: r.By}},
+			policy.Reason{Code: policy.InProgress, Text: "the target at " + r.Site + " is given up, and will be fenced when it answers; another mirror may be taken now"})
+	}
 	return l.failover(ctx, s, r)
 }
 
@@ -172,7 +177,7 @@ func (l *live) commit(ctx context.Context, c policy.Command, done policy.Reason)
 	err := l.journal.Propose(ctx, c)
 	switch {
 	case errors.Is(err, policy.ErrRefused):
-		return api.Response{Outcome: api.OutcomeRefused, Reason: policy.Reason{Code: policy.Held, Text: err.Error()}}, nil
+		return api.Response{Outcome: api.OutcomeRefused, Reason: policy.Reason{Text: strings.TrimPrefix(err.Error(), policy.ErrRefused.Error()+": ")}}, nil
 	case err != nil:
 		return api.Response{}, err
 	}

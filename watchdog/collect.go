@@ -31,7 +31,6 @@ func (s *service) serveReport(ctx context.Context, _ string, req []byte) ([]byte
 	if err := json.Unmarshal(req, &r); err != nil {
 		return nil, fmt.Errorf("report request: %w", err)
 	}
-	s.pulse.beat()
 	rep := s.probe.Look(ctx, r.Term, r.Round, r.Streams)
 	rep.ConfigHash = s.Hash()
 	return json.Marshal(rep)

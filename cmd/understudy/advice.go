@@ -14,6 +14,9 @@ func nextStep(s api.StreamStatus) string {
 	if step == "" {
 		step = "see the reason"
 	}
+	if s.Target != nil {
+		step = strings.ReplaceAll(step, "SITE", s.Target.Site)
+	}
 	return strings.ReplaceAll(step, "STREAM", s.Name)
 }
 
@@ -50,7 +53,8 @@ func advice(c policy.Code) string {
 	case policy.AwaitingApproval:
 		return "`understudy approve STREAM`"
 	case policy.TargetUnreachable:
-		return "bring the target's site back: after its promotion began, no other mirror is taken"
+		return "bring the target's site back: after its promotion began, no other mirror is taken. If it is gone for good: " +
+			"`understudy failover STREAM --abandon SITE`"
 	case policy.HookRefused:
 		return "look at what the hook said"
 	case policy.InProgress:

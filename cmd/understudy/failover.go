@@ -13,17 +13,24 @@ import (
 )
 
 func failoverCommand(a *app) *cobra.Command {
-	var site string
+	var site, abandon string
 	var allowLoss, yes bool
 	cmd := &cobra.Command{
 		Use:   "failover STREAM",
 		Short: "Fail a stream over now, if the watchdogs agree that its origin is down",
 		Long: `Fail over without waiting for the threshold, whatever the mode, the cool-down and the brake say. It never overrules a hold,
 a config mismatch, a changed member, a lost meta quorum, the watchdogs' agreement that the origin is down, a mirror's
-eligibility, or subjects that cannot be released. It is tried for 10 seconds, then it expires with its reason.`,
+eligibility, or subjects that cannot be released. It is tried for 10 seconds, then it expires with its reason.
+
+Once a promotion was sent, a failover keeps its target, even if that cannot be reached any more. With --abandon SITE a person
+says that the target's site is gone for good: another mirror may be taken then, and the given-up one is fenced if it ever
+answers. What it alone holds by then is left behind.`,
 		Args:              args(oneStream),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if abandon != "" && (site != "" || allowLoss) {
+				return usageError(cmd, errors.New("--abandon ends what runs: give --to and --allow-loss in a command of their own"))
+			}
 			c, err := a.commander()
 			if err != nil {
 				return err
@@ -32,7 +39,10 @@ eligibility, or subjects that cannot be released. It is tried for 10 seconds, th
 			if err != nil {
 				return err
 			}
-			if err := knownSite(s, site); err != nil {
+			if abandon != "" {
+				return a.abandon(cmd, c, s, abandon, yes)
+			}
+			if err := knownSite(s, "to", site); err != nil {
 				return usageError(cmd, err)
 			}
 			if err := a.confirm(cmd, failoverPlan(s, site, allowLoss), yes); err != nil {
@@ -43,12 +53,31 @@ eligibility, or subjects that cannot be released. It is tried for 10 seconds, th
 	}
 	cmd.Flags().StringVar(&site, "to", "", "promote the mirror at this `SITE`, not the best one")
 	cmd.Flags().BoolVar(&allowLoss, "allow-loss", false, "go on although more than loss.max_messages, or an unknown number, would be left behind")
+	cmd.Flags().StringVar(&abandon, "abandon", "", "give up the running failover's target at this `SITE`, which is gone for good")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 
-// knownSite checks --to before anybody is asked, or anything is sent.
-func knownSite(s api.StreamStatus, site string) error {
+// abandon gives the target of a running failover up.
+func (a *app) abandon(cmd *cobra.Command, c *api.Client, s api.StreamStatus, site string, yes bool) error {
+	if err := knownSite(s, "abandon", site); err != nil {
+		return usageError(cmd, err)
+	}
+	if s.Attempt == nil {
+		return &exit{exitRefused, fmt.Errorf("no failover of %s runs: there is no target to give up", s.Name)}
+	}
+	p := &page{}
+	p.para("", fmt.Sprintf("Failover %d of %s is at %s: %s", s.Attempt.Epoch, s.Name, s.Attempt.Phase, reasonText(s.Attempt.Waiting)))
+	p.para("", fmt.Sprintf("This gives %s up. It may have taken messages that nobody else has. It is fenced when it answers; until then, whoever "+
+		"reaches it may go on writing to it.", s.Attempt.Target))
+	if err := a.confirm(cmd, p.String(), yes); err != nil {
+		return err
+	}
+	return a.doBy(cmd.Context(), c, api.Request{Verb: api.VerbFailover, Stream: s.Name, Site: site, Abandon: true})
+}
+
+// knownSite checks the site of a flag before anybody is asked, or anything is sent.
+func knownSite(s api.StreamStatus, flag, site string) error {
 	var sites []string
 	for _, m := range s.Members {
 		sites = append(sites, m.Site)
@@ -57,7 +86,7 @@ func knownSite(s api.StreamStatus, site string) error {
 		return nil
 	}
 	slices.Sort(sites)
-	return fmt.Errorf("--to %q is none of the sites of %s: %s", site, s.Name, strings.Join(slices.Compact(sites), ", "))
+	return fmt.Errorf("--%s %q is none of the sites of %s: %s", flag, site, s.Name, strings.Join(slices.Compact(sites), ", "))
 }
 
 // failoverPlan says what is about to happen.

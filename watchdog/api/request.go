@@ -42,6 +42,8 @@ func (r Request) Validate() error {
 		return bad("%s takes no stream", r.Verb)
 	case (r.Site != "" || r.AllowLoss) && r.Verb != VerbFailover:
 		return bad("site and allow_loss belong to failover")
+	case r.Abandon && (r.Verb != VerbFailover || r.Site == "" || r.AllowLoss):
+		return bad("abandon belongs to failover, with the target's site and without allow_loss")
 	case r.ID != "" && r.Verb != VerbFailover:
 		return bad("id belongs to failover")
 	case r.Version != nil && r.Verb != VerbHold && r.Verb != VerbResume:

@@ -117,6 +117,8 @@ type Request struct {
 	// Site and AllowLoss refine failover.
 	Site      string `json:"site,omitempty"`
 	AllowLoss bool   `json:"allow_loss,omitempty"`
+	// Abandon gives up the target at Site of a running failover, instead of beginning one.
+	Abandon bool `json:"abandon,omitempty"`
 	// Version is the hold's version that a hold or resume was decided on; nil: whatever it is.
 	Version *uint64 `json:"version,omitempty"`
 	// Approval is what the person who approves was shown (epoch, target, loss); nil: whatever waits.
