@@ -137,7 +137,7 @@ func (st *StreamState) begin(s *State, c Command) error {
 		return refuse("failover %d is running", st.Attempt.Epoch)
 	case b.Term != st.Clock.Term || b.Round != st.Clock.Round:
 		return refuse("a newer round is in the log")
-	case st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0:
+	case st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0 || len(st.Round.LastUp) > 0:
 		return refuse("the newest round does not agree that %s is down", st.Primary)
 	case a.Epoch != st.Epoch+1 || a.From != st.Primary || a.Target == st.Primary:
 		return refuse("the attempt is not the next one of %s", st.Primary)

@@ -71,6 +71,9 @@ func (st *StreamState) tick(term, number uint64, r StreamRound, most time.Durati
 		default:
 			k.Agreed = 0
 		}
+		if len(r.LastUp) > 0 { // it lived until then, whatever was counted
+			k.Outage, k.Agreed = min(k.Outage, r.LastUpAge), min(k.Agreed, r.LastUpAge)
+		}
 	default:
 		k.Agreed = 0
 	}

@@ -180,6 +180,9 @@ func gateEvidence(q *question) (Reason, bool) {
 	if len(r.Receiving) > 0 {
 		return receivingReason(r, q.st.Primary), false
 	}
+	if len(r.LastUp) > 0 {
+		return lastUpReason(r, q.st.Primary), false
+	}
 	return Reason{}, true
 }
 

@@ -134,9 +134,17 @@ func (e ensurer) wait(c Code, format string, args ...any) Move {
 // originIsBack reports that the origin answers, bound or parked by us: nothing was promoted yet, so it goes on.
 func (e ensurer) originIsBack() bool { return e.from().answered() || e.st.Round.Agreement == AgreedUp }
 
+// backOff gives an origin that lives its stream back, unless a delete of it may still come.
+func (e ensurer) backOff() Move {
+	if e.a.DeleteOpened {
+		return e.wait(WriteOpen, "%s answers again, but a delete of it was sent and may still take effect: it is left as it is until then", e.a.From)
+	}
+	return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
+}
+
 func (e ensurer) confirm() Move {
 	if e.originIsBack() {
-		return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
+		return e.backOff()
 	}
 	if m, ok := e.gatesStand(); !ok {
 		return m
@@ -174,6 +182,8 @@ func (st StreamState) evidenceStands() (Reason, bool) {
 		return r.Reason, false
 	case len(r.Receiving) > 0:
 		return receivingReason(r, a.From), false
+	case len(r.LastUp) > 0:
+		return lastUpReason(r, a.From), false
 	}
 	return Reason{}, true
 }
@@ -215,11 +225,8 @@ func (e ensurer) fence() Move {
 	if e.from().Evidence == NotFound && !e.a.DeleteOpened && !e.st.Members[e.a.From.String()].Deleted {
 		return e.result(OutcomeAbort, reasonf(OriginDeleted, "%s was deleted by somebody", e.a.From))
 	}
-	if e.originIsBack() && e.a.DeleteOpened {
-		return e.wait(WriteOpen, "%s answers again, but a delete of it was sent and may still take effect: it is left as it is until then", e.a.From)
-	}
 	if e.originIsBack() {
-		return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
+		return e.backOff()
 	}
 	if m, ok := e.gatesStand(); !ok {
 		return m
@@ -277,8 +284,8 @@ func (e ensurer) fenceShared() Move {
 
 func (e ensurer) promote() Move {
 	if !e.a.PromoteOpened {
-		if e.originIsBack() && !e.a.DeleteOpened {
-			return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
+		if e.originIsBack() {
+			return e.backOff()
 		}
 		if m, ok := e.gatesStand(); !ok {
 			return m

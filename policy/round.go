@@ -27,15 +27,17 @@ const (
 
 // Vote is one configured watchdog's verdict on a stream's primary in one round.
 type Vote struct {
-	Node       string        `json:"node"`
-	Site       string        `json:"site"`
-	Verdict    Verdict       `json:"verdict"`
-	Evidence   Evidence      `json:"evidence"`
-	Via        string        `json:"via,omitempty"`
-	Detail     string        `json:"detail,omitempty"`
-	Age        time.Duration `json:"age"`
-	Fresh      bool          `json:"fresh"`
-	ConfigHash string        `json:"config_hash,omitempty"`
+	Node     string        `json:"node"`
+	Site     string        `json:"site"`
+	Verdict  Verdict       `json:"verdict"`
+	Evidence Evidence      `json:"evidence"`
+	Via      string        `json:"via,omitempty"`
+	Detail   string        `json:"detail,omitempty"`
+	Age      time.Duration `json:"age"`
+	Fresh    bool          `json:"fresh"`
+	// Stale votes are fresh enough to count, but of an earlier round: their watchdog has not answered this one.
+	Stale      bool   `json:"stale,omitempty"`
+	ConfigHash string `json:"config_hash,omitempty"`
 }
 
 // MemberRound is the best that a round knows of one member.
@@ -64,6 +66,10 @@ type StreamRound struct {
 	Members   map[string]MemberRound `json:"members"`
 	// Receiving names the mirrors that still get frames from the primary.
 	Receiving []string `json:"receiving,omitempty"`
+	// LastUp names the watchdogs that are silent now and saw the primary up last, LastUpAge ago: they veto a begin, and the
+	// outage is no longer than that.
+	LastUp    []string      `json:"last_up,omitempty"`
+	LastUpAge time.Duration `json:"last_up_age,omitempty"`
 }
 
 // Merge makes a round of one stream from the reports that the leader holds. Reports of another term, or of a probe
@@ -79,8 +85,24 @@ func Merge(rules Rules, st StreamState, sr StreamRules, term, number uint64, rep
 		r.Votes = append(r.Votes, vote(rules, st, sr, node, term, number, reports))
 	}
 	r.Receiving = receiving(st, sr, r)
+	r.LastUp, r.LastUpAge = lastUp(r.Votes)
 	r.Agreement, r.Reason = agree(rules, st, r)
 	return r
+}
+
+// lastUp finds the up votes that an earlier round brought. A watchdog that died with its site must not hold the clock up
+// for as long as its last report counts; nor may what it saw be forgotten.
+func lastUp(votes []Vote) (nodes []string, age time.Duration) {
+	for _, v := range votes {
+		if v.Verdict != Up || !v.Stale {
+			continue
+		}
+		if nodes == nil || v.Age < age {
+			age = v.Age
+		}
+		nodes = append(nodes, v.Node)
+	}
+	return nodes, age
 }
 
 func fresh(rep Report, term, number uint64) bool {
@@ -172,7 +194,7 @@ func vote(rules Rules, st StreamState, sr StreamRules, node string, term, number
 	if i < 0 || !fresh(reports[i], term, number) {
 		return v
 	}
-	v.Fresh, v.ConfigHash = true, reports[i].ConfigHash
+	v.Fresh, v.Stale, v.ConfigHash = true, reports[i].Round < number, reports[i].ConfigHash
 	known := st.Members[st.Primary.String()]
 	mr := reports[i].Streams[sr.Name].Members[st.Primary.String()]
 	recreated := mr.Last != nil && !known.Created.IsZero() && !mr.Last.Created.Equal(known.Created)
@@ -217,9 +239,12 @@ func receiving(st StreamState, sr StreamRules, r StreamRound) []string {
 // agree applies the rules of detection to the votes of one round.
 func agree(rules Rules, st StreamState, r StreamRound) (Agreement, Reason) {
 	t := tally(r.Votes)
+	agreed := len(t.down) >= rules.Majority() && (rules.WatchdogSites() == 1 || len(t.sites) > 1)
 	switch {
 	case t.recreated > 0:
 		return NotAgreed, reasonf(OriginRecreated, "%s answers, but was created anew: it is not the stream that the mirrors followed", st.Primary)
+	case len(t.up) > 0 && len(t.up) == len(r.LastUp) && agreed && t.parked == 0:
+		return AgreedDown, lastUpReason(r, st.Primary)
 	case len(t.up) > 0 && len(t.down) > 0:
 		return AgreedUp, reasonf(SeenUpBy, "%s is seen up by %s, though down for %s", st.Primary, list(t.up), list(t.down))
 	case len(t.up) > 0:
@@ -240,6 +265,10 @@ func agree(rules Rules, st StreamState, r StreamRound) (Agreement, Reason) {
 		return NotAgreed, reasonf(OneSiteOnly, "only watchdogs of site %s see %s down", list(sortedKeys(t.sites)), st.Primary)
 	}
 	return AgreedDown, reasonf(ThresholdPending, "%d of %d watchdogs see %s down: %s", len(t.down), len(rules.Watchdogs), st.Primary, evidenceList(r.Votes))
+}
+
+func lastUpReason(r StreamRound, primary MemberID) Reason {
+	return reasonf(SeenUpBy, "%s was seen up %s ago by %s, silent since: %s", primary, r.LastUpAge.Round(time.Millisecond), list(r.LastUp), evidenceList(r.Votes))
 }
 
 type tallied struct {

@@ -74,6 +74,7 @@ type scene struct {
 	says    map[string]Evidence // by watchdog: of the primary
 	gone    map[string]Evidence // by member: what everybody meets instead of an answer
 	hashes  map[string]string
+	last    map[string]Report        // by watchdog
 	ages    map[string]time.Duration // by member: of the newest answer, when it does not answer
 	sinceUp time.Duration
 	ownerOf []string
@@ -81,7 +82,7 @@ type scene struct {
 
 func newPlay(t *testing.T) *scene {
 	p := &scene{t: t, state: NewState(), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), term: 1,
-		members: map[string]*Snapshot{}, says: map[string]Evidence{}, gone: map[string]Evidence{}, hashes: map[string]string{}, ages: map[string]time.Duration{}}
+		members: map[string]*Snapshot{}, says: map[string]Evidence{}, gone: map[string]Evidence{}, hashes: map[string]string{}, ages: map[string]time.Duration{}, last: map[string]Report{}}
 	p.rules = Rules{Watchdogs: map[string]string{"wd-east": "east", "wd-west": "west", "wd-eu": "eu"}, Sites: map[string]SiteRules{},
 		Brake: BrakeRules{Max: 2, Per: time.Hour}, Streams: map[string]StreamRules{"EVENTS": {
 			Name: "EVENTS", Origin: MemberID{"east", "EVENTS"}, Mirrors: []MirrorRule{{MemberID: MemberID{"west", "W"}, Priority: 10}, {MemberID: MemberID{"eu", "E"}}},
@@ -221,6 +222,13 @@ func (p *scene) rounds(args []string) []string {
 
 func (p *scene) oneRound(every time.Duration) {
 	p.now = p.now.Add(every)
+	for _, rep := range p.last { // what was reported before grows older
+		for _, m := range rep.Streams["EVENTS"].Members {
+			for i := range m.Looks {
+				m.Looks[i].Age += every
+			}
+		}
+	}
 	p.round++
 	sr := p.rules.Streams["EVENTS"]
 	r := Merge(p.rules, p.state.Stream(sr), sr, p.term, p.round, p.reports())
@@ -248,6 +256,12 @@ func (p *scene) reports() []Report {
 		if p.says[node] == "absent" {
 			continue
 		}
+		if p.says[node] == "silent" { // its last report is all there is
+			if last, ok := p.last[node]; ok {
+				list = append(list, last)
+			}
+			continue
+		}
 		members := map[string]MemberReport{}
 		for _, key := range sortedKeys(p.members) {
 			e, last := Answered, *p.members[key]
@@ -266,7 +280,7 @@ func (p *scene) reports() []Report {
 			members[key] = MemberReport{Looks: []Look{{Via: memberOf(key).Site, Evidence: e}}, Last: &last}
 		}
 		rep.Streams["EVENTS"] = StreamReport{Members: members}
-		list = append(list, rep)
+		list, p.last[node] = append(list, rep), rep
 	}
 	return list
 }

@@ -70,16 +70,43 @@ func (s *Sim) reports() []policy.Report {
 	for _, site := range sites {
 		node := "wd-" + site
 		if !s.world.reaches(site) || !s.calm && s.rnd.IntN(12) == 0 {
-			continue // dead, cut off, or too slow
+			list = append(list, s.oldReport(node)...) // dead, cut off, or too slow
+			continue
 		}
 		members := map[string]policy.MemberReport{}
 		for _, id := range s.state.Watched(s.rules.Streams[name]) {
 			members[id.String()] = s.memberReport(node, id)
 		}
-		list = append(list, policy.Report{Node: node, Site: site, ConfigHash: s.hash, Term: s.term, Round: s.round,
-			Streams: map[string]policy.StreamReport{name: {Members: members}}})
+		rep := policy.Report{Node: node, Site: site, ConfigHash: s.hash, Term: s.term, Round: s.round,
+			Streams: map[string]policy.StreamReport{name: {Members: members}}}
+		list, s.reported[node] = append(list, rep), dated{rep, s.world.clock}
 	}
 	return list
+}
+
+// dated is a report and when it came.
+type dated struct {
+	policy.Report
+	at time.Duration
+}
+
+// oldReport is what a watchdog that is silent reported last, older by now.
+func (s *Sim) oldReport(node string) []policy.Report {
+	d, ok := s.reported[node]
+	if !ok {
+		return nil
+	}
+	members := map[string]policy.MemberReport{}
+	for key, m := range d.Streams[name].Members {
+		m.Looks = slices.Clone(m.Looks)
+		for i := range m.Looks {
+			m.Looks[i].Age += s.world.clock - d.at
+		}
+		members[key] = m
+	}
+	rep := d.Report
+	rep.Streams = map[string]policy.StreamReport{name: {Members: members}}
+	return []policy.Report{rep}
 }
 
 func (s *Sim) memberReport(node string, id policy.MemberID) policy.MemberReport {

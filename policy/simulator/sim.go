@@ -44,9 +44,10 @@ type Sim struct {
 	sinceUp time.Duration
 	fresh   bool // no round in this term yet
 
-	workers []*worker
-	flying  []policy.Write // copies that may still arrive
-	memory  map[string]map[string]*policy.Snapshot
+	workers  []*worker
+	flying   []policy.Write // copies that may still arrive
+	memory   map[string]map[string]*policy.Snapshot
+	reported map[string]dated // by watchdog
 
 	calm  bool
 	trace []string
@@ -59,7 +60,7 @@ const name = "EVENTS"
 // New prepares a run: everything is up and healthy.
 func New(o Options) *Sim {
 	s := &Sim{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 42)), world: newWorld(o.Shared), state: policy.NewState(),
-		memory: map[string]map[string]*policy.Snapshot{}, seen: newRecord()}
+		memory: map[string]map[string]*policy.Snapshot{}, reported: map[string]dated{}, seen: newRecord()}
 	if s.o.Release == "" {
 		s.o.Release = policy.ReleaseFence
 	}
