@@ -50,7 +50,8 @@ func (st *StreamState) tick(term, number uint64, r StreamRound, most time.Durati
 	k := &st.Clock
 	newTerm := k.Term != term
 	wasDown := st.Round.Agreement == AgreedDown && !newTerm
-	wasUp := st.Round.Agreement == AgreedUp && !newTerm
+	// Healthy rounds are not logged: a term whose first logged round knows of an up one has seen nothing else since.
+	wasUp := st.Round.Agreement == AgreedUp && !newTerm || newTerm && r.SinceUp > 0
 	k.Term, k.Round = term, number
 	switch r.Agreement {
 	case AgreedUp:

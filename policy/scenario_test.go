@@ -76,7 +76,8 @@ type scene struct {
 	hashes  map[string]string
 	last    map[string]Report        // by watchdog
 	ages    map[string]time.Duration // by member: of the newest answer, when it does not answer
-	sinceUp time.Duration
+	sinceUp time.Duration            // since the newest up round of this term, if there was one
+	wasUp   bool
 	ownerOf []string
 }
 
@@ -110,7 +111,7 @@ func (p *scene) do(verb string, args []string) []string {
 	case "rounds", "round":
 		return p.rounds(args)
 	case "term":
-		p.term, p.round, p.sinceUp = p.term+1, 0, 0
+		p.term, p.round, p.sinceUp, p.wasUp = p.term+1, 0, 0, false
 	case "wait":
 		p.now = p.now.Add(p.duration(args[0]))
 	case "decide":
@@ -234,11 +235,16 @@ func (p *scene) oneRound(every time.Duration) {
 	r := Merge(p.rules, p.state.Stream(sr), sr, p.term, p.round, p.reports())
 	if p.round > 1 {
 		r.Elapsed = every
+	}
+	if p.wasUp {
 		p.sinceUp += every
 		r.SinceUp = p.sinceUp
 	}
 	if r.Agreement == AgreedUp {
-		p.sinceUp = 0
+		p.sinceUp, p.wasUp = 0, true
+	}
+	if !Worth(p.state, sr, r) {
+		return
 	}
 	c := Command{Round: &RoundCommand{Term: p.term, Number: p.round, Streams: map[string]StreamRound{"EVENTS": r},
 		Rules: map[string]StreamRules{"EVENTS": sr}, Intervals: map[string]time.Duration{"EVENTS": sr.Interval}}}

@@ -21,12 +21,14 @@ func (s *Sim) doRound() {
 	r := policy.Merge(s.rules, s.state.Stream(sr), sr, s.term, s.round, s.reports())
 	if !s.fresh {
 		r.Elapsed = second
+	}
+	if s.wasUp {
 		s.sinceUp += second
 		r.SinceUp = s.sinceUp
 	}
 	s.fresh = false
 	if r.Agreement == policy.AgreedUp {
-		s.sinceUp = 0
+		s.sinceUp, s.wasUp = 0, true
 	}
 	if policy.Worth(s.state, sr, r) {
 		_ = s.propose(policy.Command{Round: &policy.RoundCommand{Term: s.term, Number: s.round,

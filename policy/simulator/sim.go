@@ -42,6 +42,7 @@ type Sim struct {
 	round   uint64
 	leader  string // "" while there is none
 	sinceUp time.Duration
+	wasUp   bool // in this term
 	fresh   bool // no round in this term yet
 
 	workers  []*worker
@@ -140,7 +141,7 @@ func (s *Sim) elect() {
 		}
 	}
 	s.term++
-	s.round, s.fresh, s.sinceUp, s.leader = 0, true, 0, ""
+	s.round, s.fresh, s.sinceUp, s.wasUp, s.leader = 0, true, 0, false, ""
 	if len(can) >= s.rules.Majority() {
 		s.leader = can[s.rnd.IntN(len(can))]
 	}
