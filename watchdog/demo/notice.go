@@ -72,8 +72,11 @@ func later(a, b time.Time) time.Time {
 
 // lookAtGroup notices elections.
 func (w *watcher) lookAtGroup(st api.Status) {
-	old, since := w.last, later(w.lookedAt, w.t.fault) // it came between two looks
+	old, since := w.last, w.lookedAt // it came between two looks
 	w.last, w.lookedAt = st, time.Now()
+	if since.Before(w.t.fault) {
+		since = w.lookedAt // the first look since the fault: nobody knows when
+	}
 	switch {
 	case st.Leader == old.Leader:
 	case st.Leader == "":
@@ -104,8 +107,11 @@ func (w *watcher) lookAtStream(e api.StreamStatus) {
 }
 
 func (w *watcher) verdict(o api.ObserverStatus) {
+	if o.AgeMS < 0 {
+		return // without the leader's view nobody knows who reports
+	}
 	is := string(o.Verdict)
-	if !o.Fresh {
+	if !o.Fresh || o.Evidence == policy.NotLooked {
 		is = "silent"
 	}
 	was := w.verdicts[o.Node]
