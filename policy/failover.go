@@ -1,60 +1,6 @@
 package policy
 
-import (
-	"encoding/json"
-	"fmt"
-	"slices"
-)
-
-// View is a live reading of one member by the leader, through the site that its write would go through.
-type View struct {
-	Evidence Evidence
-	// Snapshot is the answer, when there is one (Answered, AnsweredParked, NoLeader).
-	Snapshot *Snapshot
-}
-
-func (v View) answered() bool { return v.Evidence == Answered || v.Evidence == AnsweredParked }
-
-// shape returns what an answering member is; unreadable configs count as not answered.
-func (v View) shape() (Shape, bool) {
-	if !v.answered() || v.Snapshot == nil {
-		return Shape{}, false
-	}
-	s, err := ShapeOf(v.Snapshot.Config)
-	return s, err == nil
-}
-
-// Views is what a step has read just now.
-type Views struct {
-	Members map[string]View
-	// Owners are the streams that hold any of the attempt's subjects, as the target's meta group has it;
-	// OwnersEvidence is Answered when that is known.
-	Owners         []string
-	OwnersEvidence Evidence
-	// Ready says that a write probe on the target's parked subject was answered by a leader; Still that its last sequence
-	// was the same in an earlier reading of this phase.
-	Ready, Still bool
-}
-
-// MoveKind is what a step does next.
-type MoveKind string
-
-// The kinds of move. Send means a write that is open already, or that is to be logged open first.
-const (
-	MoveSend   MoveKind = "send"
-	MoveClose  MoveKind = "close"
-	MoveResult MoveKind = "result"
-	MoveNone   MoveKind = "none"
-)
-
-// Move is one move of a step: exactly what its kind names is set.
-type Move struct {
-	Kind   MoveKind
-	Write  Write
-	Resend bool // the write is in the log already
-	Close  CloseCommand
-	Result ResultCommand
-}
+import "slices"
 
 // Ensure is the heart of a failover: given the state and what was read just now, it says the one next move of the
 // running attempt. Every phase reads, acts if needed and is read back by the next call; calling it twice, or by two
@@ -116,7 +62,8 @@ type ensurer struct {
 	v    Views
 }
 
-func (e ensurer) from() View   { return e.v.Members[e.a.From.String()] }
+func (e ensurer) from() View { return e.v.Members[e.a.From.String()] }
+
 func (e ensurer) target() View { return e.v.Members[e.a.Target.String()] }
 
 func (e ensurer) result(o Outcome, r Reason) Move {
@@ -131,17 +78,6 @@ func (e ensurer) wait(c Code, format string, args ...any) Move {
 	return e.result(OutcomeWaiting, reasonf(c, format, args...))
 }
 
-// originIsBack reports that the origin answers, bound or parked by us: nothing was promoted yet, so it goes on.
-func (e ensurer) originIsBack() bool { return e.from().answered() || e.st.Round.Agreement == AgreedUp }
-
-// backOff gives an origin that lives its stream back, unless a delete of it may still come.
-func (e ensurer) backOff() Move {
-	if e.a.DeleteOpened {
-		return e.wait(WriteOpen, "%s answers again, but a delete of it was sent and may still take effect: it is left as it is until then", e.a.From)
-	}
-	return e.result(OutcomeAbort, reasonf(Healthy, "%s answers again", e.a.From))
-}
-
 func (e ensurer) confirm() Move {
 	if e.originIsBack() {
 		return e.backOff()
@@ -153,71 +89,6 @@ func (e ensurer) confirm() Move {
 		return m
 	}
 	return e.done("%s is still down, %s stands at sequence %d", e.a.From, e.a.Target, e.target().Snapshot.LastSeq)
-}
-
-// gatesStand asks again, while nothing was promoted, what makes acting wrong: what the log has learned since the begin
-// counts. Members that are not as they should be end the attempt; evidence that has become less only holds it.
-func (e ensurer) gatesStand() (Move, bool) {
-	if reason, ok := e.st.membersStand(e.a.From, e.a.Target); !ok {
-		return e.giveUp(reason), false
-	}
-	reason, ok := e.st.evidenceStands()
-	switch {
-	case ok:
-		return Move{}, true
-	case reason.Code == MirrorReceiving:
-		return e.giveUp(reason), false
-	}
-	return e.result(OutcomeWaiting, reason), false
-}
-
-// evidenceStands says whether the newest logged round still agrees that the origin of the running attempt is down (S3).
-// Of an origin that we deleted there is no evidence any more, nor a way back.
-func (st StreamState) evidenceStands() (Reason, bool) {
-	a, r := st.Attempt, st.Round
-	switch {
-	case a.DeleteOpened:
-		return Reason{}, true
-	case r.Agreement != AgreedDown:
-		return r.Reason, false
-	case len(r.Receiving) > 0:
-		return receivingReason(r, a.From), false
-	case len(r.LastUp) > 0:
-		return lastUpReason(r, a.From), false
-	}
-	return Reason{}, true
-}
-
-// targetStands checks, while nothing was promoted, that the target can still be reached and is still a mirror.
-func (e ensurer) targetStands() (Move, bool) {
-	t := e.target()
-	shape, ok := t.shape()
-	switch {
-	case t.Evidence == MetaUnavailable:
-		return e.wait(MetaQuorumLost, "the meta group of %s has no quorum", e.a.Target), false
-	case !ok && !e.st.Round.Members[e.a.Target.String()].Reachable():
-		return e.giveUp(reasonf(TargetUnreachable, "nobody reaches %s any more (%s)", e.a.Target, t.Evidence)), false
-	case !ok:
-		return e.wait(TargetUnreachable, "this leader does not reach %s (%s)", e.a.Target, t.Evidence), false
-	case shape.Kind != ShapeMirror || shape.Upstream != e.a.From.Stream:
-		return e.giveUp(reasonf(ChangedOutside, "%s is no longer a mirror of %s, but %s", e.a.Target, e.a.From, shape)), false
-	case !e.a.TargetCreated.IsZero() && !t.Snapshot.Created.Equal(e.a.TargetCreated):
-		return e.giveUp(reasonf(ChangedOutside, "%s was deleted and created anew since it was chosen", e.a.Target)), false
-	case t.Snapshot.LastSeq < e.a.TargetSeq:
-		return e.giveUp(reasonf(ChangedOutside, "%s stands at sequence %d, and stood at %d when it was chosen", e.a.Target, t.Snapshot.LastSeq, e.a.TargetSeq)), false
-	}
-	if m := t.Snapshot.Mirror; m != nil && m.Active >= 0 && m.Active < receivingWithin {
-		return e.giveUp(reasonf(MirrorReceiving, "%s still receives from %s", e.a.Target, e.a.From)), false
-	}
-	return Move{}, true
-}
-
-// giveUp aborts while that is legal; once a delete was sent there is only forward, or waiting.
-func (e ensurer) giveUp(r Reason) Move {
-	if e.a.DeleteOpened {
-		return e.result(OutcomeWaiting, r)
-	}
-	return e.result(OutcomeAbort, r)
 }
 
 // fence takes the subjects away from the origin, as far as its topology allows (design.md §6).
@@ -241,23 +112,6 @@ func (e ensurer) fence() Move {
 		return e.done("%s has released %s", e.a.From, list(e.a.Subjects))
 	}
 	return e.fenceShared()
-}
-
-// subjectsKnown asks for an answer of the target's meta group on who holds the subjects, and that nobody else does.
-func (e ensurer) subjectsKnown() (Move, bool) {
-	switch e.v.OwnersEvidence {
-	case Answered:
-	case MetaUnavailable:
-		return e.wait(MetaQuorumLost, "the meta group of %s has no quorum", e.a.Target), false
-	default:
-		return e.wait(TargetUnreachable, "the meta group of %s does not say who holds %s (%s)", e.a.Target, list(e.a.Subjects), e.v.OwnersEvidence), false
-	}
-	for _, owner := range e.v.Owners {
-		if owner != e.a.Target.Stream && (owner != e.a.From.Stream || !e.a.Shared) {
-			return e.wait(SubjectsUnreleasable, "stream %s at %s holds subjects of %s: remove them from it", owner, e.a.Target.Site, e.st.Name), false
-		}
-	}
-	return Move{}, true
 }
 
 func (e ensurer) fenceSeparate() Move {
@@ -408,76 +262,4 @@ func (e ensurer) aborting() Move {
 		return e.wait(WriteOpen, "write %s to %s may still take effect", w.ID, w.Member)
 	}
 	return e.done("%s cannot be reached; it gets its subjects back when it answers", e.a.From)
-}
-
-// send is the write of a kind that the phase needs: the open one again if it may be repeated, else a new one.
-func (e ensurer) send(kind WriteKind, id MemberID) Move {
-	m := e.st.Members[id.String()]
-	for _, w := range m.Writes {
-		if w.Open() && w.Kind == kind && w.ID.Epoch() == e.a.Epoch && kind.repeatable() {
-			return Move{Kind: MoveSend, Write: w, Resend: true}
-		}
-	}
-	w, err := compose(e.st, e.node, kind, id, e.raw(id), e.a)
-	if err != nil {
-		return e.wait(ChangedOutside, "%s: %v", id, err)
-	}
-	return Move{Kind: MoveSend, Write: w}
-}
-
-// raw is the newest config of a member: just read, or else as the log has it.
-func (e ensurer) raw(id MemberID) json.RawMessage {
-	if s := e.v.Members[id.String()].Snapshot; s != nil && len(s.Config) > 0 {
-		return s.Config
-	}
-	return e.st.Members[id.String()].Config
-}
-
-// compose makes a new write: its id, its whole desired config and the resulting shape.
-func compose(st StreamState, node string, kind WriteKind, id MemberID, raw json.RawMessage, a *Attempt) (Write, error) {
-	w := Write{ID: NewWriteID(st.Epoch, kind, int(st.WriteSeq)+1), Kind: kind, Member: id, Via: id.Site}
-	if a != nil && a.Shared && id == a.From {
-		w.Via = a.Target.Site // the origin's own site may be gone; its meta group is the target's
-	}
-	if kind == WriteDelete {
-		return w, nil
-	}
-	stamp, m := Stamp{Write: w.ID, Watchdog: node}, st.Members[id.String()]
-	var err error
-	switch kind {
-	case WritePark:
-		w.Config, err = ParkConfig(raw, id, stamp)
-	case WriteUnpark:
-		w.Config, err = UnparkConfig(raw, m.Original, stamp)
-	case WritePromote:
-		w.Config, err = PromoteConfig(raw, a.Origin, id, stamp)
-	case WriteBind:
-		w.Config, err = BindConfig(raw, boundBefore(m, a), bindSubjects(m, a), stamp)
-	default:
-		err = fmt.Errorf("write kind %q is not known", kind)
-	}
-	if err != nil {
-		return Write{}, err
-	}
-	w.Shape, err = ShapeOf(w.Config)
-	return w, err
-}
-
-// boundBefore is the config of a promoted member's own earlier bind, when that is repaired.
-func boundBefore(m MemberState, a *Attempt) json.RawMessage {
-	if a != nil {
-		return nil
-	}
-	return m.Original
-}
-
-// bindSubjects are those of the attempt or, when a bind is repaired, those that the log wants.
-func bindSubjects(m MemberState, a *Attempt) []string {
-	if a != nil {
-		return a.Subjects
-	}
-	if m.Want == nil {
-		return nil
-	}
-	return m.Want.Subjects
 }

@@ -1,0 +1,51 @@
+package policy
+
+// View is a live reading of one member by the leader, through the site that its write would go through.
+type View struct {
+	Evidence Evidence
+	// Snapshot is the answer, when there is one (Answered, AnsweredParked, NoLeader).
+	Snapshot *Snapshot
+}
+
+func (v View) answered() bool { return v.Evidence == Answered || v.Evidence == AnsweredParked }
+
+// shape returns what an answering member is; unreadable configs count as not answered.
+func (v View) shape() (Shape, bool) {
+	if !v.answered() || v.Snapshot == nil {
+		return Shape{}, false
+	}
+	s, err := ShapeOf(v.Snapshot.Config)
+	return s, err == nil
+}
+
+// Views is what a step has read just now.
+type Views struct {
+	Members map[string]View
+	// Owners are the streams that hold any of the attempt's subjects, as the target's meta group has it;
+	// OwnersEvidence is Answered when that is known.
+	Owners         []string
+	OwnersEvidence Evidence
+	// Ready says that a write probe on the target's parked subject was answered by a leader; Still that its last sequence
+	// was the same in an earlier reading of this phase.
+	Ready, Still bool
+}
+
+// MoveKind is what a step does next.
+type MoveKind string
+
+// The kinds of move. Send means a write that is open already, or that is to be logged open first.
+const (
+	MoveSend   MoveKind = "send"
+	MoveClose  MoveKind = "close"
+	MoveResult MoveKind = "result"
+	MoveNone   MoveKind = "none"
+)
+
+// Move is one move of a step: exactly what its kind names is set.
+type Move struct {
+	Kind   MoveKind
+	Write  Write
+	Resend bool // the write is in the log already
+	Close  CloseCommand
+	Result ResultCommand
+}
