@@ -85,7 +85,7 @@ func evidenceAdvice(c policy.Code) string {
 	case policy.MirrorReceiving:
 		return "look at the watchdogs' own way to the primary: it lives, its mirror hears it"
 	case policy.Blind:
-		return "look at the logins and the network of the watchdogs (notes below)"
+		return "look at the logins and the network of the watchdogs (the notes tell what they met)"
 	case policy.ClockSlow:
 		return "look at the load of the leader's machine: it does not keep time"
 	case policy.OriginDeleted:

@@ -31,8 +31,8 @@ when another target is better, or when more would be left behind.`,
 				return &exit{exitRefused, fmt.Errorf("%s waits for no approval: %s", s.Name, clean(reasonText(s.Reason)))}
 			}
 			shown := policy.Approval{Epoch: s.Epoch + 1, Target: policy.MemberID{Site: best.Site, Stream: best.Stream}, Loss: s.Loss}
-			fmt.Fprintf(a.stdout, "%s: failover %d from %s to %s; %s would be left behind\n", s.Name, shown.Epoch, s.Primary,
-				shown.Target, lossText(shown.Loss))
+			fmt.Fprintf(a.stdout, "%s: failover %d from %s to %s; %s\n", s.Name, shown.Epoch, s.Primary,
+				shown.Target, leftBehind(shown.Loss))
 			return a.doBy(cmd.Context(), c, api.Request{Verb: api.VerbApprove, Stream: s.Name, Approval: &shown})
 		},
 	}

@@ -57,6 +57,14 @@ func lossText(l policy.Loss) string {
 	return fmt.Sprintf("at least %d messages", l.AtLeast)
 }
 
+// leftBehind says the same of a promotion that might come.
+func leftBehind(l policy.Loss) string {
+	if !l.Known {
+		return lossText(l)
+	}
+	return lossText(l) + " would be left behind"
+}
+
 // reasonText is a reason on one line; a failure of the watchdog's own has no code.
 func reasonText(r policy.Reason) string {
 	if r.Code == "" {

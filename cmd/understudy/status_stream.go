@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,10 +132,20 @@ func note(o api.ObserverStatus) string {
 	if o.Via != "" && o.Verdict != policy.Up {
 		notes = append(notes, "via "+o.Via)
 	}
-	if o.Detail != "" {
-		notes = append(notes, clean(o.Detail))
-	}
 	return strings.Join(notes, "; ")
+}
+
+// details are the servers' and the client's own words, each once with the watchdogs that heard it.
+func (p *page) details(s api.StreamStatus) {
+	by := map[string][]string{}
+	for _, o := range s.Observers {
+		if o.Detail != "" {
+			by[o.Detail] = append(by[o.Detail], o.Node)
+		}
+	}
+	for _, detail := range slices.Sorted(maps.Keys(by)) {
+		p.labelled("note", strings.Join(by[detail], ", ")+": "+detail)
+	}
 }
 
 // brief is one line for each of many healthy streams.

@@ -52,7 +52,7 @@ func whyPage(s api.Status, st api.StreamStatus, paint paint) string {
 	p.labelled("gate", gateText(st))
 	p.labelled("next", nextStep(st))
 	p.labelled("clock", fmt.Sprintf("%s of witnessed outage; permanent after %s", millis(st.OutageMS), millis(st.ThresholdMS)))
-	p.labelled("loss", fmt.Sprintf("%s would be left behind; the limit is %d", lossText(st.Loss), st.LossLimit))
+	p.labelled("loss", fmt.Sprintf("%s; the limit is %d", leftBehind(st.Loss), st.LossLimit))
 	p.labelled("held", heldText(s, st))
 	p.labelled("writes", writesText(st))
 	if st.Attempt != nil {
@@ -61,6 +61,7 @@ func whyPage(s api.Status, st api.StreamStatus, paint paint) string {
 	for _, c := range st.DualCapture {
 		p.labelled("capture", captureText(c))
 	}
+	p.details(st)
 	p.line("")
 	p.observers(st)
 	p.candidates(st)

@@ -57,7 +57,7 @@ type TLS struct {
 	CA   string `yaml:"ca,omitempty"`
 }
 
-// HTTP is the listener for health, metrics, the status page and the read-only API.
+// HTTP is the listener for health, metrics and the read-only API.
 type HTTP struct {
 	Listen string `yaml:"listen"`
 }
