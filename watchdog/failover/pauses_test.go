@@ -20,7 +20,7 @@ func TestStillness(t *testing.T) {
 			view  policy.View
 			want  bool
 		}{
-			{0, at(7), false}, {stillFor - 1, at(7), false}, {1, at(7), true}, {time.Second, at(8), false}, {stillFor, at(8), true},
+			{0, at(7), false}, {stillFor - time.Nanosecond, at(7), false}, {time.Nanosecond, at(7), true}, {time.Second, at(8), false}, {stillFor, at(8), true},
 			{0, policy.View{Evidence: policy.Timeout}, false}, {time.Second, at(8), false}, {stillFor, at(8), true},
 		} {
 			time.Sleep(step.after)
@@ -41,14 +41,14 @@ func TestPatience(t *testing.T) {
 			}
 			d := p.failed("S")
 			pauses = append(pauses, d)
-			time.Sleep(d - 1)
+			time.Sleep(d - time.Nanosecond)
 			if p.mayTry("S") {
 				t.Errorf("tried again before %s are over", d)
 			}
 			if !p.mayTry("OTHER") {
 				t.Error("another stream waits, too")
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
 		for i := range want {
