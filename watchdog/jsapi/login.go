@@ -50,9 +50,9 @@ func (l Login) FirstServer() string {
 
 // first is the place of FirstServer.
 func (l Login) first() int {
-	h := fnv.New32a()
-	h.Write([]byte(l.Name)) // never fails
-	return int(h.Sum32() % max(uint32(len(l.Servers)), 1))
+	h := fnv.New64a()
+	h.Write([]byte(l.Name))                                        // never fails
+	return int((h.Sum64() >> 32) % max(uint64(len(l.Servers)), 1)) // its lowest bits hardly mix
 }
 
 // options builds the client's options for one connection. Every error is one of our own credentials.
