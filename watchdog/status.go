@@ -90,9 +90,22 @@ func (s *service) peerStatus(l *live, leader string, rules policy.Rules) []api.P
 	for _, node := range sortedNames(rules.Watchdogs) {
 		at, heard := freshAt[node]
 		peers = append(peers, api.PeerStatus{Node: node, Site: rules.Watchdogs[node], Leader: node == leader,
-			Fresh: heard && time.Since(at) < 5*time.Second, ConfigHash: hashes[node]})
+			Fresh: heard && time.Since(at) < silentAfter(rules), ConfigHash: hashes[node]})
 	}
 	return peers
+}
+
+// silentAfter is how long after its newest report a watchdog counts as not heard from: three rounds of the stream that is
+// looked at most often.
+func silentAfter(rules policy.Rules) time.Duration {
+	const least = 5 * time.Second
+	shortest := time.Duration(0)
+	for _, sr := range rules.Streams {
+		if shortest == 0 || sr.Interval < shortest {
+			shortest = sr.Interval
+		}
+	}
+	return max(least, 3*shortest)
 }
 
 // builders are the statuses to be built, of all guarded streams. l is nil where there is no leader's view.

@@ -1,6 +1,7 @@
 package watchdog
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -140,5 +141,25 @@ func TestBuildersWithoutView(t *testing.T) {
 	}
 	if !st.Round.Votes[0].Fresh {
 		t.Error("the log's own round was changed")
+	}
+}
+
+func TestSilentAfter(t *testing.T) {
+	every := func(intervals ...time.Duration) policy.Rules {
+		r := policy.Rules{Streams: map[string]policy.StreamRules{}}
+		for i, d := range intervals {
+			r.Streams[fmt.Sprint(i)] = policy.StreamRules{Interval: d}
+		}
+		return r
+	}
+	for want, rules := range map[time.Duration]policy.Rules{
+		5 * time.Second: every(time.Second, time.Minute), 3 * time.Minute: every(time.Minute, time.Hour),
+	} {
+		if got := silentAfter(rules); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if got := silentAfter(every()); got != 5*time.Second {
+		t.Errorf("without streams: %s", got)
 	}
 }

@@ -71,13 +71,30 @@ func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", errNotSent, ctx.Err())
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	asked, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if w.Kind == policy.WriteDelete {
-		return conn.Delete(ctx, w.Member.Stream)
+		err = conn.Delete(asked, w.Member.Stream)
+	} else {
+		_, err = conn.Update(asked, w.Member.Stream, w.Config)
 	}
-	_, err = conn.Update(ctx, w.Member.Stream, w.Config)
+	if errors.Is(err, jsapi.ErrTimeout) && timeout >= h.o.Timeout { // not one that only waited for an effect
+		leaveSilent(ctx, conn)
+	}
 	return err
+}
+
+// pingTimeout is how long the server behind a connection may take for a sign of life, once a write was not answered.
+const pingTimeout = time.Second
+
+// leaveSilent closes a connection whose server is silent, so that the next write finds another server of the site. A
+// living one is kept: what it was asked about may be dead, as an origin is.
+func leaveSilent(ctx context.Context, conn *jsapi.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if err := conn.Ping(ctx); errors.Is(err, jsapi.ErrTimeout) {
+		conn.Close()
+	}
 }
 
 // verify asks for leadership, over one short transport blip: a lost round trip among the watchdogs need not cost a
