@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,40 @@ func TestScenarios(t *testing.T) {
 				t.Errorf("%s leads to:\n%s", file, got)
 			}
 		})
+	}
+}
+
+// TestEveryCodeHasAScenario reads the codes from the source, so that a new one is not forgotten.
+func TestEveryCodeHasAScenario(t *testing.T) {
+	elsewhere := map[string]string{
+		"no_quorum":    "the service says so: without a quorum nothing is decided",
+		"hook_refused": "hooks come later",
+	}
+	src, err := os.ReadFile("reason.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	files, err := filepath.Glob("testdata/scenarios/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	codes := regexp.MustCompile(`Code = "([a-z_]+)"`).FindAllSubmatch(src, -1)
+	if len(codes) < 40 {
+		t.Fatalf("only %d codes found", len(codes))
+	}
+	for _, m := range codes {
+		code := string(m[1])
+		if _, ok := elsewhere[code]; !ok && !regexp.MustCompile(`(?m)^> .*\b`+code+`\b`).Match(all) {
+			t.Errorf("no scenario leads to %s", code)
+		}
 	}
 }
 
@@ -171,12 +206,23 @@ func (p *scene) set(args []string) []string {
 			p.ownerOf = strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
 		case strings.HasPrefix(key, "hash-"):
 			p.hashes[strings.TrimPrefix(key, "hash-")] = value
+		case strings.HasPrefix(key, "site-"):
+			p.rules.Watchdogs[strings.TrimPrefix(key, "site-")] = value
+		case strings.HasPrefix(key, "promote-"):
+			for i, m := range sr.Mirrors {
+				if m.String() == strings.TrimPrefix(key, "promote-") {
+					sr.Mirrors = slices.Clone(sr.Mirrors)
+					sr.Mirrors[i].PromoteNever = value == "never"
+				}
+			}
 		case strings.HasPrefix(key, "wd-"):
 			p.says[key] = Evidence(value)
 		case isField:
 			p.setField(member, field, value)
 		case value == "back":
 			delete(p.gone, key)
+		case value == "never_read":
+			p.gone[key], p.ages[key] = Timeout, -1
 		default:
 			p.gone[key] = Evidence(value)
 		}
@@ -284,6 +330,9 @@ func (p *scene) reports() []Report {
 				last.Age = max(p.ages[key], time.Second)
 			}
 			members[key] = MemberReport{Looks: []Look{{Via: memberOf(key).Site, Evidence: e}}, Last: &last}
+			if p.ages[key] < 0 {
+				members[key] = MemberReport{Looks: members[key].Looks}
+			}
 		}
 		rep.Streams["EVENTS"] = StreamReport{Members: members}
 		list, p.last[node] = append(list, rep), rep
