@@ -200,8 +200,15 @@ func (w *world) count(t *testing.T, name, kind string) int {
 
 func (w *world) history(t *testing.T, name string) []policy.Entry {
 	t.Helper()
-	w.leader(t)
-	h, err := w.follower(t).Client().History(w.ctx, name, 0) // the leader's, though this one may be catching up
+	d := w.follower(t)
+	w.await(t, soon, func() error { // one that was restarted has its own history only, until it knows the leader
+		st, err := d.Client().Status(w.ctx)
+		if err == nil && st.Leader == "" {
+			err = fmt.Errorf("%s knows no leader", d.Name)
+		}
+		return err
+	})
+	h, err := d.Client().History(w.ctx, name, 0) // the leader's, though this one may be catching up
 	if err != nil {
 		t.Fatal(err)
 	}
