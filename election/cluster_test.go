@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -83,8 +84,8 @@ func newGroup(t *testing.T, n int, tune func(*Options)) *group {
 	t.Helper()
 	g := &group{t: t}
 	var peers []Peer
-	for i := range n {
-		peers = append(peers, Peer{ID: fmt.Sprintf("wd-%d", i+1), Addr: freeAddr(t)})
+	for i, addr := range freeAddrs(t, n) {
+		peers = append(peers, Peer{ID: fmt.Sprintf("wd-%d", i+1), Addr: addr})
 	}
 	for _, p := range peers {
 		o := Options{
@@ -104,15 +105,24 @@ func newGroup(t *testing.T, n int, tune func(*Options)) *group {
 	return g
 }
 
-// freeAddr returns an address that nobody listens on.
-func freeAddr(t *testing.T) string {
+// freeAddrs returns different addresses that nobody listens on. They are below the ports that the system gives to
+// connections, so that none is taken while a member is down.
+func freeAddrs(t *testing.T, n int) []string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count = 9000, 2500
+	var addrs []string
+	for try := 0; len(addrs) < n; try++ {
+		if try == 4*count {
+			t.Fatalf("no %d of the ports from %d on are free", n, first)
+		}
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count)))
+		if err != nil {
+			continue // taken, by one of these too
+		}
+		defer ln.Close()
+		addrs = append(addrs, ln.Addr().String())
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return addrs
 }
 
 // testWriter writes to a test's log.
