@@ -29,6 +29,51 @@ const (
 	ReleaseDelete Release = "delete"
 )
 
+// Salvage says what is done with an archived tail: kept, or also published again to the new primary.
+type Salvage string
+
+// The values of Salvage.
+const (
+	SalvageArchive Salvage = "archive"
+	SalvageReplay  Salvage = "replay"
+)
+
+// Rejoin says who turns a returned origin into a mirror of the new primary, once its tail is archived.
+type Rejoin string
+
+// The values of Rejoin.
+const (
+	RejoinManual Rejoin = "manual"
+	RejoinAuto   Rejoin = "auto"
+)
+
+// Repoint says whether mirrors and sourcing streams that follow a replaced origin are made to follow the new primary, or
+// only named.
+type Repoint string
+
+// The values of Repoint.
+const (
+	RepointReport Repoint = "report"
+	RepointAuto   Repoint = "auto"
+)
+
+// DedupMode says whether a promotion makes the target know the message ids of the origin's deduplication window.
+type DedupMode string
+
+// The values of DedupMode.
+const (
+	DedupSeed DedupMode = "seed"
+	DedupNone DedupMode = "none"
+)
+
+// DedupRules limit the seeding of message ids, newest first.
+type DedupRules struct {
+	Mode DedupMode `json:"mode"`
+	// MaxIDs is for a failover, SwitchoverIDs for a switchover, whose gap it adds to.
+	MaxIDs        int `json:"max_ids"`
+	SwitchoverIDs int `json:"switchover_ids"`
+}
+
 // MemberID names one stream at one site. Its account is that of the guarded stream.
 type MemberID struct {
 	Site   string `json:"site"`
