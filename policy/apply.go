@@ -137,7 +137,7 @@ func (st *StreamState) begin(s *State, c Command) error {
 		return refuse("failover %d is running", st.Attempt.Epoch)
 	case b.Term != st.Clock.Term || b.Round != st.Clock.Round:
 		return refuse("a newer round is in the log")
-	case st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0 || len(st.Round.LastUp) > 0:
+	case !a.planned() && (st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0 || len(st.Round.LastUp) > 0):
 		return refuse("the newest round does not agree that %s is down", st.Primary)
 	case a.Epoch != st.Epoch+1 || a.From != st.Primary || a.Target == st.Primary:
 		return refuse("the attempt is not the next one of %s", st.Primary)
@@ -154,7 +154,12 @@ func (st *StreamState) begin(s *State, c Command) error {
 			return refuse("write %s is open", w.ID)
 		}
 	}
-	a.Phase, a.PromoteOpened, a.DeleteOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, nil, c.At
+	if a.planned() {
+		if err := st.beginPlanned(); err != nil {
+			return err
+		}
+	}
+	a.Phase, a.PromoteOpened, a.DeleteOpened, a.ParkOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, false, nil, c.At
 	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
 	from := st.Members[a.From.String()]
 	from.FencedAt = time.Time{}
@@ -162,7 +167,8 @@ func (st *StreamState) begin(s *State, c Command) error {
 	for _, o := range s.overridesOf(st.Name) {
 		s.answer(o.ID, st.Name, reasonf(InProgress, "failover %d to %s has begun", a.Epoch, a.Target))
 	}
-	s.note(c.At, st.Name, a.Epoch, "failover_started", reasonf(InProgress, "failing over from %s to %s (%s)", a.From, a.Target, a.Trigger))
+	doing := map[AttemptKind]string{KindFailover: "failing over", KindSwitchover: "switching over"}[a.Kind]
+	s.note(c.At, st.Name, a.Epoch, string(a.Kind)+"_started", reasonf(InProgress, "%s from %s to %s (%s)", doing, a.From, a.Target, a.Trigger))
 	return nil
 }
 
@@ -187,7 +193,7 @@ func (st *StreamState) result(s *State, c Command) error {
 		if r.Reason.Code == Healthy { // the leader just got an answer: that is an up, whatever the votes say
 			st.Clock.Outage, st.Clock.Agreed, st.Clock.Blind = 0, 0, 0
 		}
-		s.note(c.At, st.Name, a.Epoch, "failover_aborting", r.Reason)
+		s.note(c.At, st.Name, a.Epoch, string(a.Kind)+"_aborting", r.Reason)
 		return nil
 	case OutcomeDone:
 		return st.phaseDone(s, c.At, r)
@@ -197,7 +203,7 @@ func (st *StreamState) result(s *State, c Command) error {
 
 func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error {
 	a := st.Attempt
-	next := a.Phase.next()
+	next := a.Phase.next(a.Kind)
 	if next.Row().Final {
 		if w, open := st.blocksEnd(); open {
 			return refuse("write %s is open", w.ID)
@@ -243,10 +249,15 @@ func (st *StreamState) complete(s *State, at time.Time) {
 		from.Want, from.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(a.From)}}, ""
 	}
 	st.Members[a.From.String()] = from
-	st.Primary, st.CompletedAt = a.Target, at
+	st.Primary = a.Target
 	st.Clock = Clock{Term: st.Clock.Term, Round: st.Clock.Round}
 	st.Round = StreamRound{}
 	st.Attempt, st.Last = nil, &a
+	if a.planned() {
+		s.note(at, st.Name, a.Epoch, "switchover_completed", reasonf(Healthy, "%s is the primary now, with all messages of %s", a.Target, a.From))
+		return
+	}
+	st.CompletedAt = at
 	s.countOutage(a.From.Site, at, a.Rules)
 	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))
 }
@@ -271,7 +282,7 @@ func (st *StreamState) aborted(s *State, at time.Time) {
 	a.EndedAt = at
 	st.giveBack(a.From)
 	st.Attempt, st.Last = nil, &a
-	s.note(at, st.Name, a.Epoch, "failover_aborted", a.Waiting)
+	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Waiting)
 }
 
 // giveBack wants an origin that was not replaced to hold its subjects again.

@@ -28,6 +28,10 @@ func (st *StreamState) open(s *State, cmd Command) error {
 	}
 	a := st.Attempt
 	switch w.Kind {
+	case WritePark:
+		if a != nil && w.Member == a.From {
+			a.ParkOpened = true
+		}
 	case WritePromote:
 		m.Promoted = max(m.Promoted, st.Epoch)
 		a.PromoteOpened = true
@@ -43,7 +47,7 @@ func (st *StreamState) open(s *State, cmd Command) error {
 // mayOpen says who may be written, by which kind, when.
 func (st *StreamState) mayOpen(s State, c OpenCommand, m MemberState) error {
 	a, w := st.Attempt, c.Write
-	if held, _ := holding(s, *st); held && (a == nil || !a.PromoteOpened) {
+	if held, _ := holding(s, *st); held && (a == nil || !a.PromoteOpened && !a.mustGoOn()) {
 		return refuse("%s is held", st.Name)
 	}
 	inAttempt := a != nil && (w.Member == a.From || w.Member == a.Target)
@@ -70,7 +74,7 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 		member MemberID
 		phases []Phase
 	}{
-		WritePark:    {a.From, []Phase{PhaseFence, PhasePromote, PhaseBind, PhaseVerify}},
+		WritePark:    {a.From, []Phase{PhaseFence, PhaseDrain, PhasePromote, PhaseBind, PhaseVerify}},
 		WriteDelete:  {a.From, []Phase{PhaseFence}},
 		WritePromote: {a.Target, []Phase{PhasePromote, PhaseBind}},
 		WriteBind:    {a.Target, []Phase{PhaseBind, PhaseVerify}},
@@ -80,7 +84,7 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 		return refuse("a %s of %s has no place at %s", w.Kind, w.Member, a.Phase)
 	}
 	if w.Kind == WritePromote && !a.PromoteOpened {
-		if reason, ok := st.evidenceStands(); !ok {
+		if reason, ok := st.evidenceStands(); !ok && !a.planned() {
 			return refuse("the newest round does not agree that %s is down: %s", a.From, reason.Text)
 		}
 		if reason, ok := st.membersStand(a.From, a.Target); !ok {

@@ -1,5 +1,7 @@
 package policy
 
+import "time"
+
 // View is a live reading of one member by the leader, through the site that its write would go through.
 type View struct {
 	Evidence Evidence
@@ -28,6 +30,12 @@ type Views struct {
 	// Ready says that a write probe on the target's parked subject was answered by a leader; Still that its last sequence
 	// was the same in an earlier reading of this phase.
 	Ready, Still bool
+	// Running is the time since the attempt began, Silent that since its origin answered last, as far as this leader saw.
+	Running, Silent time.Duration
+	// Drained is the last sequence that the parked primary of a switchover gave to a message, by its own word after the
+	// park; DrainedKnown says that it was given.
+	Drained      uint64
+	DrainedKnown bool
 }
 
 // MoveKind is what a step does next.

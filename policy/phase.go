@@ -7,6 +7,7 @@ type Phase string
 const (
 	PhaseConfirm   Phase = "confirm"
 	PhaseFence     Phase = "fence"
+	PhaseDrain     Phase = "drain"
 	PhasePromote   Phase = "promote"
 	PhaseConsumers Phase = "consumers"
 	PhaseBind      Phase = "bind"
@@ -27,13 +28,16 @@ type PhaseRow struct {
 	HoldStops bool
 	// Planned rows are part of the sequence to come; until they are built the table skips them.
 	Planned bool
+	// SwitchoverOnly rows are skipped by a failover.
+	SwitchoverOnly bool
 	// Final phases end the attempt.
 	Final bool
 }
 
 var phaseTable = []PhaseRow{
 	{Phase: PhaseConfirm, Next: PhaseFence, Abortable: true, HoldStops: true},
-	{Phase: PhaseFence, Next: PhasePromote, Abortable: true, HoldStops: true},
+	{Phase: PhaseFence, Next: PhaseDrain, Abortable: true, HoldStops: true},
+	{Phase: PhaseDrain, Next: PhasePromote, Abortable: true, SwitchoverOnly: true},
 	{Phase: PhasePromote, Next: PhaseConsumers, Abortable: true}, // until a promote is logged, see Apply
 	{Phase: PhaseConsumers, Next: PhaseBind, Planned: true},
 	{Phase: PhaseBind, Next: PhaseVerify},
@@ -53,10 +57,10 @@ func (p Phase) Row() PhaseRow {
 	return PhaseRow{}
 }
 
-// next is the following phase that is built.
-func (p Phase) next() Phase {
+// next is the phase that follows in an attempt of a kind.
+func (p Phase) next(kind AttemptKind) Phase {
 	n := p.Row().Next
-	for n.Row().Planned {
+	for n.Row().Planned || n.Row().SwitchoverOnly && kind != KindSwitchover {
 		n = n.Row().Next
 	}
 	return n

@@ -165,16 +165,25 @@ type Approval struct {
 	At     time.Time `json:"at"`
 }
 
-// Attempt is one failover, from its begin to its end.
+// AttemptKind says what an attempt is for.
+type AttemptKind string
+
+// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives.
+const (
+	KindFailover   AttemptKind = "failover"
+	KindSwitchover AttemptKind = "switchover"
+)
+
+// Attempt is one failover or switchover, from its begin to its end.
 type Attempt struct {
-	Epoch      uint64   `json:"epoch"`
-	Kind       string   `json:"kind"` // "failover"
-	Phase      Phase    `json:"phase"`
-	From       MemberID `json:"from"`
-	Target     MemberID `json:"target"`
-	Trigger    string   `json:"trigger"` // threshold, approval, signal, command
-	By         string   `json:"by"`      // the watchdog that began it
-	ConfigHash string   `json:"config_hash"`
+	Epoch      uint64      `json:"epoch"`
+	Kind       AttemptKind `json:"kind"`
+	Phase      Phase       `json:"phase"`
+	From       MemberID    `json:"from"`
+	Target     MemberID    `json:"target"`
+	Trigger    string      `json:"trigger"` // threshold, approval, signal, command
+	By         string      `json:"by"`      // the watchdog that began it
+	ConfigHash string      `json:"config_hash"`
 	// Rules are frozen: a reload does not change a running attempt.
 	Rules  StreamRules   `json:"rules"`
 	Votes  []Vote        `json:"votes"`
@@ -189,9 +198,15 @@ type Attempt struct {
 	// PromoteOpened is set once a promote was logged: from then on the target never changes, and abort is illegal.
 	PromoteOpened bool `json:"promote_opened"`
 	DeleteOpened  bool `json:"delete_opened,omitempty"`
+	// Deadline is how long a switchover may take until its promote; 0: no limit.
+	Deadline time.Duration `json:"deadline,omitempty"`
+	// ParkOpened is set once a switchover has logged the park of its primary: from then on the subjects must go somewhere,
+	// forward or back, a hold or not.
+	ParkOpened bool `json:"park_opened,omitempty"`
 	// FenceDebt says that the origin could not be fenced at the time, and must be as soon as it answers.
 	FenceDebt bool `json:"fence_debt,omitempty"`
-	// LastSeq is the target's last sequence when it stood still after the promotion.
+	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, that
+	// of the parked primary.
 	LastSeq uint64 `json:"last_seq,omitempty"`
 	// Waiting is why the current phase does not go on; its code is InProgress while it does.
 	Waiting Reason       `json:"waiting"`
