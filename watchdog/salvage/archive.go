@@ -100,6 +100,8 @@ type archiver struct {
 	fork    uint64 // as the archive has it, once that exists
 	last    uint64 // the old origin's last sequence
 	bytes   uint64
+	// tail adds up what was read from the old origin, as long as all of it was read by this job.
+	tail *summary
 }
 
 // open finds the archive's stream, or the fork and whether a stream is needed, and then makes one.
@@ -157,7 +159,11 @@ func (a *archiver) fill(ctx context.Context) error {
 				return errOvertaken
 			}
 		}
-		before = at
+		if before = at; at.next == a.fork+1 && at.offset == 0 {
+			a.tail = newSummary()
+		} else {
+			a.tail = nil
+		}
 		done, err := a.copy(ctx, at)
 		if done || err != nil && !errors.Is(err, errOvertaken) {
 			return err
@@ -227,6 +233,9 @@ func (a *archiver) copy(ctx context.Context, at place) (bool, error) {
 func (a *archiver) put(ctx context.Context, w *writer, p parcel, offset int) error {
 	if err := w.put(ctx, p, offset); err != nil {
 		return err
+	}
+	if a.tail != nil {
+		a.tail.add(p.message)
 	}
 	a.bytes += uint64(p.size())
 	a.report(StageArchive, p.seq, w.end%progressEvery == 0)

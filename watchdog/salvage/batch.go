@@ -18,8 +18,12 @@ type batch struct {
 // batch reads the next messages of the tail, and finds out which of them the primary has.
 func (a *archiver) batch(ctx context.Context, from uint64) (*batch, error) {
 	b := &batch{first: from, on: map[uint64]uint64{}, counted: map[key]bool{}}
+	beyond, err := a.beyond(ctx)
+	if err != nil {
+		return nil, err
+	}
 	kept := 0
-	err := a.Old.scan(ctx, from, a.last, func(m *message) error {
+	err = a.Old.scan(ctx, from, a.last, func(m *message) error {
 		if kept += m.size(); kept <= keptBytes {
 			b.kept = append(b.kept, m)
 		}
@@ -27,7 +31,8 @@ func (a *archiver) batch(ctx context.Context, from uint64) (*batch, error) {
 		if b.seqs, b.keys = append(b.seqs, m.seq), append(b.keys, k); counted {
 			b.counted[k] = true
 		}
-		if b.last = m.seq; len(b.seqs) >= tallied {
+		b.last = m.seq
+		if n := len(b.seqs); n >= tallied || kept > keptBytes && n >= perPass*beyond {
 			return errEnough
 		}
 		return nil
@@ -36,6 +41,19 @@ func (a *archiver) batch(ctx context.Context, from uint64) (*batch, error) {
 		return b, err
 	}
 	return b, a.mark(ctx, b)
+}
+
+// perPass is how many times as many messages a batch must have as a pass over the primary reads, before it ends for the
+// memory that it takes.
+const perPass = 2
+
+// beyond is about how many messages the primary has above the fork.
+func (a *archiver) beyond(ctx context.Context) (int, error) {
+	info, err := a.Primary.info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return int(min(info.State.LastSeq-min(info.State.LastSeq, a.fork), tallied)), nil
 }
 
 // mark compares a batch with what the primary holds above the fork.

@@ -2,9 +2,12 @@ package salvage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -22,6 +25,7 @@ type message struct {
 	subject string
 	header  []byte // the block as stored, from "NATS/1.0" to the empty line; nil without one
 	data    []byte
+	parsed  nats.Header // of a delivered message, whose block is not known
 }
 
 // noMessage is the server's code for a sequence without a message.
@@ -38,16 +42,52 @@ type getRequest struct {
 	Last string `json:"last_by_subj,omitempty"`
 }
 
-// getAnswer carries the header block verbatim, which a delivered message does not: the client would parse it.
+// getAnswer is an answer of STREAM.MSG.GET, without its headers and data: see readAnswer. It carries the header block
+// verbatim, which a delivered message does not: the client parses it.
 type getAnswer struct {
 	Message struct {
 		Subject string    `json:"subject"`
 		Seq     uint64    `json:"seq"`
-		Hdrs    []byte    `json:"hdrs"`
-		Data    []byte    `json:"data"`
 		Time    time.Time `json:"time"`
 	} `json:"message"`
 	Error *jsapi.APIError `json:"error"`
+}
+
+// readAnswer reads an answer of MSG.GET. The two large fields, which are base64, are cut out first: the decoder would look
+// at every byte of them three times. A key can stand in no string, where its quotes would be escaped.
+func readAnswer(answer []byte) (*message, error) {
+	rest, data := cutField(answer, `"data":"`)
+	rest, header := cutField(rest, `"hdrs":"`)
+	a := &getAnswer{}
+	if err := json.Unmarshal(rest, a); err != nil {
+		return nil, fmt.Errorf("unreadable answer: %w", err)
+	}
+	m, err := a.read()
+	if err != nil {
+		return nil, err
+	}
+	var bad error
+	m.header, err = base64.StdEncoding.AppendDecode(nil, header)
+	if m.data, bad = base64.StdEncoding.AppendDecode(nil, data); err != nil || bad != nil {
+		return nil, fmt.Errorf("unreadable answer: %w", cmp.Or(err, bad))
+	}
+	return m, nil
+}
+
+// cutField takes the value out of a field, which begins with a key and its opening quote and has no escapes. It returns
+// the answer with an empty value.
+func cutField(answer []byte, key string) (rest, value []byte) {
+	i := bytes.Index(answer, []byte(key))
+	if i < 0 {
+		return answer, nil
+	}
+	i += len(key)
+	n := bytes.IndexByte(answer[i:], '"')
+	if n < 0 {
+		return answer, nil
+	}
+	value = bytes.Clone(answer[i : i+n])
+	return append(answer[:i], answer[i+n:]...), value
 }
 
 func (a *getAnswer) read() (*message, error) {
@@ -61,20 +101,16 @@ func (a *getAnswer) read() (*message, error) {
 	if m.Seq == 0 {
 		return nil, errors.New("an answer without a message")
 	}
-	return &message{seq: m.Seq, at: m.Time.UTC(), subject: m.Subject, header: m.Hdrs, data: m.Data}, nil
+	return &message{seq: m.Seq, at: m.Time.UTC(), subject: m.Subject}, nil
 }
 
 // get asks for one message. errNoMessage: the stream holds none there.
 func (s Side) get(ctx context.Context, q getRequest) (*message, error) {
-	a := &getAnswer{}
-	err := s.ask(ctx, "STREAM.MSG.GET."+s.Stream, q, a)
-	var refused *jsapi.APIError
-	if errors.As(err, &refused) {
-		a.Error = refused
-	} else if err != nil {
+	answer, err := s.request(ctx, "STREAM.MSG.GET."+s.Stream, q)
+	if err != nil {
 		return nil, err
 	}
-	m, err := a.read()
+	m, err := readAnswer(answer)
 	if err != nil && !errors.Is(err, errNoMessage) {
 		return nil, fmt.Errorf("read message %d of %s: %w", q.Seq, s, err)
 	}
@@ -97,6 +133,9 @@ func (m *message) size() int { return len(m.subject) + len(m.header) + len(m.dat
 
 // value is a header's value, found as the server does: by its exact name, in the raw block.
 func (m *message) value(name string) string {
+	if m.parsed != nil {
+		return m.parsed.Get(name)
+	}
 	line := []byte("\r\n" + name + ":")
 	i := bytes.Index(m.header, line)
 	if i < 0 {

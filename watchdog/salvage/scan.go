@@ -2,9 +2,9 @@ package salvage
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -88,10 +88,7 @@ func (c *scanner) fill(p *pipe) error {
 		if seq > c.to {
 			return nil
 		}
-		body, err := json.Marshal(getRequest{Seq: seq})
-		if err != nil {
-			return err
-		}
+		body := append(strconv.AppendUint([]byte(`{"seq":`), seq, 10), '}')
 		if err := p.send(&nats.Msg{Subject: c.side.api("STREAM.MSG.GET." + c.side.Stream), Data: body}); err != nil {
 			return err
 		}
@@ -105,11 +102,7 @@ func (c *scanner) step(ctx context.Context, p *pipe) error {
 		return err
 	}
 	c.win.saw(len(answer.Data))
-	a := &getAnswer{}
-	if err := json.Unmarshal(answer.Data, a); err != nil {
-		return fmt.Errorf("unreadable answer: %w", err)
-	}
-	m, err := a.read()
+	m, err := readAnswer(answer.Data)
 	if errors.Is(err, errNoMessage) {
 		c.misses++
 		c.at++

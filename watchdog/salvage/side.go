@@ -44,22 +44,31 @@ func (s Site) api(verb string) string {
 	return "$JS.API." + verb
 }
 
-// ask asks one API question and decodes the answer into out. Errors match those of jsapi.
-func (s Site) ask(ctx context.Context, verb string, question, out any) error {
-	body, err := json.Marshal(question)
-	if err != nil {
-		return fmt.Errorf("%s at %s: %w", verb, s.Name, err)
-	}
-	if question == nil {
-		body = nil
+// request asks one API question and returns the answer. Errors match those of jsapi.
+func (s Site) request(ctx context.Context, verb string, question any) ([]byte, error) {
+	var body []byte
+	if question != nil {
+		var err error
+		if body, err = json.Marshal(question); err != nil {
+			return nil, fmt.Errorf("%s at %s: %w", verb, s.Name, err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	m, err := s.Conn.RequestWithContext(ctx, s.api(verb), body)
 	if err != nil {
-		return fmt.Errorf("%s at %s: %w", verb, s.Name, kindOf(err))
+		return nil, fmt.Errorf("%s at %s: %w", verb, s.Name, kindOf(err))
 	}
-	if err := decode(m.Data, out); err != nil {
+	return m.Data, nil
+}
+
+// ask is request, with the answer decoded into out.
+func (s Site) ask(ctx context.Context, verb string, question, out any) error {
+	answer, err := s.request(ctx, verb, question)
+	if err != nil {
+		return err
+	}
+	if err := decode(answer, out); err != nil {
 		return fmt.Errorf("%s at %s: %w", verb, s.Name, err)
 	}
 	return nil

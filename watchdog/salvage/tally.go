@@ -32,7 +32,7 @@ func (t *tally) want(k key) {
 // look reads the primary in a range, and counts the keys that are wanted. Messages that a replay put there do not count
 // as copies of a content: their own key says whose they are.
 func (t *tally) look(ctx context.Context, primary Side, from, to uint64) error {
-	return primary.scan(ctx, from, to, func(m *message) error {
+	return primary.read(ctx, from, to, func(m *message) error {
 		k, counted := m.key()
 		mark := m.value(headerSalvage)
 		if !counted || mark == "" {

@@ -54,27 +54,22 @@ func (s *summary) account(stream string, fork uint64) Account {
 	return s.Account
 }
 
-// verify reads the tail and the archive in full, and compares count and digest.
+// verify compares count and digest of the tail, as it was read from the old origin, with those of the archive, which is
+// read back in full. A job that did not read the whole tail itself reads it now.
 func (a *archiver) verify(ctx context.Context) (Account, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
-		wg            sync.WaitGroup
-		tail          = newSummary()
-		archived, bad = (*summary)(nil), error(nil)
+		wg       sync.WaitGroup
+		archived *summary
+		bad      error
 	)
 	wg.Go(func() {
 		if archived, bad = readBack(ctx, a.archive); bad != nil {
 			cancel()
 		}
 	})
-	a.bytes = 0
-	err := a.Old.scan(ctx, a.fork+1, a.last, func(m *message) error {
-		tail.add(m)
-		a.bytes += uint64(m.size())
-		a.report(StageVerify, m.seq, tail.Messages%progressEvery == 0)
-		return nil
-	})
+	err := a.readTail(ctx)
 	if err != nil {
 		cancel()
 	}
@@ -87,11 +82,27 @@ func (a *archiver) verify(ctx context.Context) (Account, error) {
 	case err != nil || bad != nil:
 		return Account{}, fmt.Errorf("verify: %w", cmp.Or(err, bad))
 	}
-	want := tail.account(a.archive.Stream, a.fork)
-	got := archived.account(a.archive.Stream, a.fork)
+	want, got := a.tail.account(a.archive.Stream, a.fork), archived.account(a.archive.Stream, a.fork)
 	if got.Messages != want.Messages || got.Digest != want.Digest {
 		return got, &MismatchError{Stream: a.archive.Stream, Tail: want, Archive: got}
 	}
 	a.report(StageVerify, a.last, true)
 	return got, nil
+}
+
+// readTail adds the tail up, unless that was done while it was copied.
+func (a *archiver) readTail(ctx context.Context) error {
+	if a.tail != nil {
+		return nil
+	}
+	tail := newSummary()
+	a.bytes = 0
+	err := a.Old.scan(ctx, a.fork+1, a.last, func(m *message) error {
+		tail.add(m)
+		a.bytes += uint64(m.size())
+		a.report(StageVerify, m.seq, tail.Messages%progressEvery == 0)
+		return nil
+	})
+	a.tail = tail
+	return err
 }
