@@ -22,7 +22,8 @@ var allowed = map[string][]string{
 	"watchdog/jsapi":    {},
 	"watchdog/look":     {"policy", "watchdog/jsapi"},
 	"watchdog/probe":    {"policy", "watchdog/jsapi", "watchdog/look"},
-	"watchdog/failover": {"policy", "watchdog/jsapi", "watchdog/look"},
+	"watchdog/dedup":    {"policy", "watchdog/jsapi"},
+	"watchdog/failover": {"policy", "watchdog/dedup", "watchdog/jsapi", "watchdog/look"},
 	"watchdog/api":      {"policy"},
 	"watchdog/config":   {"policy", "election"}, // what the peers accept as a certificate
 	"watchdog/natslab":  {},
