@@ -52,6 +52,16 @@ type place struct {
 	conn     *jsapi.Conn
 	js       jetstream.JetStream
 	replicas int
+	server   *server.Server // nil at a lab's site
+}
+
+// limitStore sets how many bytes all streams may take.
+func (p *place) limitStore(t testing.TB, bytes uint64) {
+	t.Helper()
+	limits := map[string]server.JetStreamAccountLimits{"": {MaxMemory: -1, MaxStore: int64(bytes), MaxStreams: -1, MaxConsumers: -1, MaxAckPending: -1}}
+	if err := p.server.GlobalAccount().UpdateJetStreamLimits(limits); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // single runs a server of its own.
@@ -67,7 +77,9 @@ func single(t testing.TB) *place {
 	if !s.ReadyForConnections(timeout) {
 		t.Fatal("the server does not start")
 	}
-	return connect(t, jsapi.Login{Servers: []string{s.ClientURL()}}, 1)
+	p := connect(t, jsapi.Login{Servers: []string{s.ClientURL()}}, 1)
+	p.server = s
+	return p
 }
 
 // replicated is a site of three servers with a domain of its own.
@@ -104,7 +116,7 @@ func connect(t testing.TB, l jsapi.Login, replicas int) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &place{c, js, replicas}
+	return &place{conn: c, js: js, replicas: replicas}
 }
 
 func within(t testing.TB) context.Context {
