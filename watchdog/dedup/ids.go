@@ -39,45 +39,55 @@ type held struct {
 // newest returns the ids of the window that the target holds, newest first, at most MaxIDs. It reads backwards in chunks,
 // and holds no more than a chunk's ids beside them.
 func (s *seeding) newest(ctx context.Context) ([]string, error) {
-	last := s.target.state.LastSeq
+	last, first := s.target.state.LastSeq, max(1, s.target.state.FirstSeq)
 	if s.LastSeq > 0 {
 		last = min(last, s.LastSeq)
 	}
-	var (
-		ids     []string
-		seen    = map[string]bool{}
-		cutoff  time.Time
-		scanned = 0
-		limit   = max(minScan, scanPerID*s.MaxIDs)
-		width   = uint64(min(firstChunk, s.MaxIDs))
-	)
-	for hi := last; hi > 0 && scanned < limit && len(ids) < s.MaxIDs; width *= 2 {
-		lo := max(min(hi, s.target.state.FirstSeq), 1)
-		if hi-lo >= width {
+	c := collected{max: s.MaxIDs, cutoff: s.cutoff, seen: map[string]bool{}}
+	limit := max(minScan, scanPerID*s.MaxIDs)
+	width := uint64(min(firstChunk, s.MaxIDs))
+	for hi := last; hi >= first && c.scanned < limit; width *= 2 {
+		lo := first
+		if hi-first >= width {
 			lo = hi - width + 1
 		}
 		chunk, err := s.read(ctx, lo, hi, hi == last)
 		if err != nil {
 			return nil, fmt.Errorf("read sequences %d to %d: %w", lo, hi, err)
 		}
-		scanned += len(chunk)
-		for _, m := range slices.Backward(chunk) {
-			if cutoff.IsZero() {
-				cutoff = s.cutoff(m.at)
-			}
-			if m.at.Before(cutoff) {
-				return ids, nil
-			}
-			if m.id != "" && !seen[m.id] && len(ids) < s.MaxIDs {
-				ids, seen[m.id] = append(ids, m.id), true
-			}
-		}
-		if lo <= s.target.state.FirstSeq {
+		if !c.add(chunk) {
 			break
 		}
 		hi = lo - 1
 	}
-	return ids, nil
+	return c.ids, nil
+}
+
+// collected are the ids found so far, newest first.
+type collected struct {
+	max     int
+	cutoff  func(newest time.Time) time.Time
+	oldest  time.Time // that counts; known with the first message
+	ids     []string
+	seen    map[string]bool
+	scanned int
+}
+
+// add takes in a chunk of older messages, and says whether still older ones are wanted.
+func (c *collected) add(chunk []held) (more bool) {
+	c.scanned += len(chunk)
+	for _, m := range slices.Backward(chunk) {
+		if c.oldest.IsZero() {
+			c.oldest = c.cutoff(m.at)
+		}
+		if m.at.Before(c.oldest) || len(c.ids) == c.max {
+			return false
+		}
+		if m.id != "" && !c.seen[m.id] {
+			c.ids, c.seen[m.id] = append(c.ids, m.id), true
+		}
+	}
+	return len(c.ids) < c.max
 }
 
 // cutoff is the oldest time that counts, for a newest message of a time. A publisher may retry what the origin took within

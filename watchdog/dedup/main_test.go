@@ -85,6 +85,13 @@ func single(t testing.TB) *place {
 // replicated is a site of three servers with a domain of its own.
 func replicated(t testing.TB) *place {
 	t.Helper()
+	_, p := replicatedAt(t)
+	return p
+}
+
+// replicatedAt is the site west of a lab.
+func replicatedAt(t testing.TB) (*natslab.Lab, *place) {
+	t.Helper()
 	l, err := natslab.Start(within(t), natslab.Options{Topology: natslab.Domains, Servers: 3})
 	if err != nil {
 		t.Fatal(err)
@@ -94,8 +101,11 @@ func replicated(t testing.TB) *place {
 			t.Error(err)
 		}
 	})
-	s := l.Site("west")
-	return connect(t, jsapi.Login{Servers: s.URLs(), User: s.User(), Password: s.Password(), Domain: s.Domain}, 3)
+	return l, connect(t, loginTo(l.Site("west"), l.Site("west").URLs()...), 3)
+}
+
+func loginTo(s *natslab.Site, servers ...string) jsapi.Login {
+	return jsapi.Login{Servers: servers, User: s.User(), Password: s.Password(), Domain: s.Domain}
 }
 
 func connect(t testing.TB, l jsapi.Login, replicas int) *place {
@@ -177,6 +187,16 @@ func (m *mirrored) publish(prefix string, n int) {
 	for i := range n {
 		id := fmt.Sprintf("%s%d", prefix, i)
 		if _, err := m.conn.Publish(within(m.t), m.subject(i), id, nil, []byte("payload of "+id)); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
+// publishPlain stores messages without an id.
+func (m *mirrored) publishPlain(n int) {
+	m.t.Helper()
+	for i := range n {
+		if _, err := m.conn.Publish(within(m.t), m.subject(i), "", nil, []byte("no id")); err != nil {
 			m.t.Fatal(err)
 		}
 	}

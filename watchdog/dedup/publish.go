@@ -3,7 +3,6 @@ package dedup
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,8 +18,9 @@ const (
 	inFlight = 1_000
 	// ackWait is how long all of them may stay without one before they are sent again.
 	ackWait = time.Second
-	// retryPause follows an answer that says "later".
-	retryPause = 5 * time.Millisecond
+	// Nothing is sent for a while after an answer that says "later"; as long as only those come, the while doubles.
+	firstPause   = 5 * time.Millisecond
+	longestPause = 200 * time.Millisecond
 )
 
 // seed is the message that makes an id known: empty, and taken by one stream only.
@@ -58,6 +58,8 @@ type teller struct {
 	again []int // places to send again
 	next  int   // the first place that was never sent
 	open  int   // places that wait for an answer
+	pause time.Duration
+	until time.Time // the end of the pause
 	told
 }
 
@@ -66,7 +68,8 @@ type teller struct {
 func (s *seeding) tell(ctx context.Context, ids []string) (told, error) {
 	nc := s.js.Conn()
 	t := &teller{seed: s.seed, nc: nc, inbox: nc.NewInbox() + ".", ids: ids, sent: make([]uint8, len(ids)), done: make([]bool, len(ids))}
-	sub, err := nc.SubscribeSync(t.inbox + "*")
+	answers := make(chan *nats.Msg, 16*inFlight)
+	sub, err := nc.ChanSubscribe(t.inbox+"*", answers)
 	if err != nil {
 		return told{}, err
 	}
@@ -78,12 +81,12 @@ func (s *seeding) tell(ctx context.Context, ids []string) (told, error) {
 			t.why = fmt.Sprintf("not acked within %s", s.Budget)
 			break
 		}
-		if err := t.send(); err != nil {
-			return t.told, err
+		if !time.Now().Before(t.until) {
+			if err := t.send(); err != nil {
+				return t.told, err
+			}
 		}
-		if err := t.receive(budget, sub); err != nil {
-			return t.told, err
-		}
+		t.receive(budget, answers)
 	}
 	t.left = len(ids) - t.seeded - t.known
 	return t.told, ctx.Err()
@@ -114,20 +117,23 @@ func (t *teller) send() error {
 	return nil
 }
 
-// receive takes in one answer. When none comes, all that is in flight is sent again.
-func (t *teller) receive(ctx context.Context, sub *nats.Subscription) error {
-	wait, cancel := context.WithTimeout(ctx, ackWait)
-	defer cancel()
-	m, err := sub.NextMsgWithContext(wait)
-	switch {
-	case err == nil:
-		t.answer(ctx, m)
-		return nil
-	case errors.Is(err, context.DeadlineExceeded):
-		t.resend()
-		return nil
+// receive takes in one answer, or waits for the end of a pause. When neither comes, all that is in flight is sent again.
+func (t *teller) receive(ctx context.Context, answers <-chan *nats.Msg) {
+	limit, paused := ackWait, time.Until(t.until)
+	if paused > 0 {
+		limit = paused
 	}
-	return fmt.Errorf("wait for acks: %w", err)
+	wait := time.NewTimer(limit)
+	defer wait.Stop()
+	select {
+	case m := <-answers:
+		t.answer(m)
+	case <-wait.C:
+		if paused <= 0 {
+			t.resend()
+		}
+	case <-ctx.Done():
+	}
 }
 
 func (t *teller) resend() {
@@ -140,33 +146,47 @@ func (t *teller) resend() {
 }
 
 // answer is a stream's word on one seed, or the server's that no stream listens.
-func (t *teller) answer(ctx context.Context, m *nats.Msg) {
+func (t *teller) answer(m *nats.Msg) {
 	place, err := strconv.Atoi(strings.TrimPrefix(m.Subject, t.inbox))
 	if err != nil || place < 0 || place >= len(t.ids) || t.done[place] {
 		return
 	}
+	t.open = max(0, t.open-1)
 	var ack struct {
 		Stream    string              `json:"stream"`
 		Duplicate bool                `json:"duplicate"`
 		Error     *jetstream.APIError `json:"error"`
 	}
-	t.open = max(0, t.open-1)
 	noResponders := m.Header.Get("Status") == "503"
 	bad := json.Unmarshal(m.Data, &ack)
 	switch {
 	case noResponders || ack.Error != nil && later(ack.Error):
-		t.again = append(t.again, place)
-		pause(ctx, retryPause)
+		t.postpone(place)
 	case ack.Error != nil:
 		t.why = fmt.Sprintf("the stream refuses a seed: %s (%d)", ack.Error.Description, ack.Error.ErrorCode)
 	case bad != nil || ack.Stream != t.stream:
 		t.why = fmt.Sprintf("a seed was answered, but not by stream %s", t.stream)
-	case ack.Duplicate && t.sent[place] == 1:
-		t.done[place] = true
+	default:
+		t.acked(place, ack.Duplicate)
+	}
+}
+
+// acked counts a seed. A duplicate of one that was sent twice is our own.
+func (t *teller) acked(place int, duplicate bool) {
+	t.done[place], t.pause = true, 0
+	if duplicate && t.sent[place] == 1 {
 		t.known++
-	default: // a duplicate of a seed that was sent twice is our own
-		t.done[place] = true
-		t.seeded++
+		return
+	}
+	t.seeded++
+}
+
+// postpone puts a seed back. The answers to what was in flight with it begin no pause of their own.
+func (t *teller) postpone(place int) {
+	t.again = append(t.again, place)
+	if now := time.Now(); now.After(t.until) {
+		t.pause = min(max(2*t.pause, firstPause), longestPause)
+		t.until = now.Add(t.pause)
 	}
 }
 

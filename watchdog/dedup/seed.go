@@ -22,6 +22,8 @@ const (
 	// firstReady is how long an answer is waited for at first, longestReady at last.
 	firstReady   = 100 * time.Millisecond
 	longestReady = 2 * time.Second
+	// readyPatience is how long a leader is waited for: an election takes some seconds.
+	readyPatience = 10 * time.Second
 )
 
 // ErrNotParked: the stream is not promoted onto its parked subject alone, so that nothing may be published there.
@@ -183,7 +185,7 @@ func (s *seeding) publish(ctx context.Context, ids []string, acc Account, before
 
 // ready waits until a leader takes publishes: on replicas the reply to the promotion does not mean that.
 func (s *seeding) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Budget)
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
 	for wait := firstReady; ; wait = min(2*wait, longestReady) { // a publish may be lost while a leader is elected
 		asked, done := context.WithTimeout(ctx, wait)

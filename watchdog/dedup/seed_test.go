@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/dedup"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 // TestRetries wants a retry of what the target holds to be a duplicate, and of what it lacks to be stored.
@@ -34,11 +35,7 @@ func retries(t *testing.T, p *place, name string, mirror settings) {
 	const ids, without, deleted = 300, 20, 5
 	m := p.mirror(t, name, nil, mirror, func(m *mirrored) {
 		m.publish("a", ids)
-		for i := range without {
-			if _, err := p.conn.Publish(within(t), m.subject(i), "", nil, []byte("no id")); err != nil {
-				t.Fatal(err)
-			}
-		}
+		m.publishPlain(without)
 		s, err := p.js.Stream(within(t), name)
 		if err != nil {
 			t.Fatal(err)
@@ -75,20 +72,6 @@ func retries(t *testing.T, p *place, name string, mirror settings) {
 	}
 }
 
-// stepDown makes another replica lead the stream.
-func stepDown(t *testing.T, m *mirrored) {
-	t.Helper()
-	nc, err := m.conn.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	api := fmt.Sprintf("$JS.%s.API.STREAM.LEADER.STEPDOWN.%s", m.conn.Domain(), m.member.Stream)
-	if _, err := nc.RequestWithContext(within(t), api, nil); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "a new leader", func() bool { return m.takes(m.subject(0)) })
-}
-
 // TestSeedAgain wants the end to be the same after a leader that died in the middle.
 func TestSeedAgain(t *testing.T) {
 	p := single(t)
@@ -102,7 +85,7 @@ func TestSeedAgain(t *testing.T) {
 			}
 		}
 		acc := m.seed(dedup.Job{})
-		if acc.Seeded != 60 || acc.Known != 40 {
+		if acc.Seeded != 60 || acc.Known != 40 || acc.Burned != 60 || acc.Missing != 0 {
 			t.Errorf("got %+v, want 60 seeded and 40 known", acc)
 		}
 		if acc = m.seed(dedup.Job{}); acc.Seeded != 0 || acc.Known != 100 || acc.Burned != 0 {
@@ -132,6 +115,30 @@ func TestSeedAgain(t *testing.T) {
 	})
 }
 
+// TestConnectionLost wants a seeding that loses its connection to say so, and another to finish it.
+func TestConnectionLost(t *testing.T) {
+	const n = 20_000
+	p := single(t)
+	m := p.mirror(t, "LOST", nil, nil, func(m *mirrored) { m.publishAsync(n) })
+	before := m.state()
+	m.promote(nil)
+	other := connect(t, jsapi.Login{Servers: []string{p.server.ClientURL()}}, 1)
+	done := make(chan error)
+	go func() {
+		_, err := dedup.Seed(within(t), other.conn, dedup.Job{Member: m.member, MaxIDs: n})
+		done <- err
+	}()
+	eventually(t, "seeds", func() bool { return m.state().LastSeq > before.LastSeq })
+	other.conn.Close()
+	if err := <-done; !errors.Is(err, dedup.ErrNotClean) {
+		t.Errorf("got %v, want ErrNotClean", err)
+	}
+	if acc := m.seed(dedup.Job{LastSeq: before.LastSeq}); acc.Seeded+acc.Known != n || acc.Known == 0 || acc.Missing != 0 {
+		t.Errorf("got %+v, want %d ids, some known", acc, n)
+	}
+	m.whole(before, "a", 200)
+}
+
 // whole wants the stream to hold what it did, and to know n ids once it is bound.
 func (m *mirrored) whole(before jetstream.StreamState, prefix string, n int) {
 	m.t.Helper()
@@ -144,24 +151,42 @@ func (m *mirrored) whole(before jetstream.StreamState, prefix string, n int) {
 	}
 }
 
-// TestNewestFirst wants the newest ids when not all may be seeded, in a stream with gaps, and the newest copy of an id.
+// TestNewestFirst wants the newest ids when not all may be seeded, each once, in a stream with messages that have none.
 func TestNewestFirst(t *testing.T) {
 	p := single(t)
 	m := p.mirror(t, "NEWEST", nil, nil, func(m *mirrored) {
 		m.publish("old", 50)
-		m.publish("new", 30)
+		m.publish("new", 15)
+		m.publishPlain(20)
+		m.publish("newest", 15)
 	})
 	m.promote(nil)
-	acc := m.seed(dedup.Job{MaxIDs: 30})
-	if acc.Seeded != 30 {
+	if acc := m.seed(dedup.Job{MaxIDs: 30}); acc.Seeded != 30 {
 		t.Errorf("got %+v, want 30 seeded", acc)
 	}
 	m.bind()
-	if got := m.duplicates("new", 30); got != 30 {
-		t.Errorf("newest ids: got %d duplicates, want 30", got)
+	for prefix, n := range map[string]int{"newest": 15, "new": 15} {
+		if got := m.duplicates(prefix, n); got != n {
+			t.Errorf("ids %s: got %d duplicates, want %d", prefix, got, n)
+		}
 	}
 	if got := m.duplicates("old", 50); got != 0 {
 		t.Errorf("older ids: got %d duplicates, want 0", got)
+	}
+}
+
+// TestBudget wants a seeding that takes too long to end clean, and to say what it left out.
+func TestBudget(t *testing.T) {
+	const n = 20_000
+	m := single(t).mirror(t, "BUDGET", nil, nil, func(m *mirrored) { m.publishAsync(n) })
+	before := m.state()
+	m.promote(nil)
+	acc := m.seed(dedup.Job{Budget: 5 * time.Millisecond})
+	if acc.LeftOut == 0 || acc.Seeded+acc.LeftOut != n || !strings.Contains(acc.Why, "5ms") {
+		t.Errorf("got %+v, want some left out", acc)
+	}
+	if after := m.state(); after.Msgs != before.Msgs || !maps.Equal(after.Subjects, before.Subjects) {
+		t.Errorf("what the stream holds: got %+v, want %+v", after, before)
 	}
 }
 
@@ -226,44 +251,4 @@ func TestEmptyStream(t *testing.T) {
 	if acc := m.seed(dedup.Job{}); acc.Seeded != 0 || acc.Skipped != "" || acc.Burned != 0 {
 		t.Errorf("got %+v, want nothing", acc)
 	}
-}
-
-// BenchmarkSeed tells what an id costs beside the publish of a message without waiting for each ack.
-func BenchmarkSeed(b *testing.B) {
-	const ids = 10_000
-	for name, at := range map[string]func(testing.TB) *place{"R1": single, "R3": replicated} {
-		b.Run(name, func(b *testing.B) {
-			p := at(b)
-			var plain, seeding time.Duration
-			for i := 0; b.Loop(); i++ {
-				m := p.mirror(b, fmt.Sprint("BENCH", i), nil, nil, func(m *mirrored) { plain += m.publishAsync(ids) })
-				m.promote(nil)
-				acc := m.seed(dedup.Job{})
-				if acc.Seeded != ids {
-					b.Fatalf("got %+v, want %d", acc, ids)
-				}
-				seeding += acc.Took
-			}
-			b.ReportMetric(float64(seeding)/float64(plain), "x-publish")
-			b.ReportMetric(float64(seeding.Milliseconds())/float64(b.N), "ms/10k-ids")
-		})
-	}
-}
-
-// publishAsync stores messages with ids a0 …, and returns how long that took.
-func (m *mirrored) publishAsync(n int) time.Duration {
-	m.t.Helper()
-	began := time.Now()
-	for i := range n {
-		msg := &nats.Msg{Subject: m.subject(i), Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint("a", i)}}, Data: make([]byte, 128)}
-		if _, err := m.js.PublishMsgAsync(msg); err != nil {
-			m.t.Fatal(err)
-		}
-	}
-	select {
-	case <-m.js.PublishAsyncComplete():
-	case <-time.After(timeout):
-		m.t.Fatal("not all acked")
-	}
-	return time.Since(began)
 }
