@@ -23,6 +23,7 @@ type Command struct {
 	Approve  *ApproveCommand  `json:"approve,omitempty"`
 	Override *OverrideCommand `json:"override,omitempty"`
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
+	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.

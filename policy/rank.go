@@ -104,6 +104,8 @@ func eligibleConfig(st StreamState, sr StreamRules, id MemberID, now *Snapshot) 
 	switch {
 	case src == nil || !directMirror(st, sr, id, now):
 		return reasonf(WrongUpstream, "it is not a mirror of %s", st.Primary)
+	case st.Members[id.String()].outlives():
+		return reasonf(WrongUpstream, "it followed the primary of before: delete it, and make it anew as a mirror of %s", st.Primary)
 	case src.FilterSubject != "" && src.FilterSubject != ">":
 		return reasonf(Filtered, "it holds only %s", src.FilterSubject)
 	case len(src.SubjectTransforms) > 0 && string(src.SubjectTransforms) != "[]" && string(src.SubjectTransforms) != "null":

@@ -74,7 +74,10 @@ type StreamState struct {
 	Members map[string]MemberState `json:"members"`
 	// Epoch is the number of the newest attempt, an aborted one included.
 	Epoch uint64 `json:"epoch"`
-	Clock Clock  `json:"clock"`
+	// Adopted is the epoch in which a person took over what was there, 0 if nobody did: marks of before are known, even if the
+	// log does not hold their writes.
+	Adopted uint64 `json:"adopted,omitempty"`
+	Clock   Clock  `json:"clock"`
 	// Round is the newest logged round, and what Decide judges by.
 	Round   StreamRound `json:"round"`
 	Attempt *Attempt    `json:"attempt,omitempty"`
@@ -142,6 +145,8 @@ type MemberState struct {
 	// Abandoned is the failover in which a person gave this target up; it is fenced as a retired primary is.
 	Abandoned uint64 `json:"abandoned,omitempty"`
 	Deleted   bool   `json:"deleted,omitempty"` // by us
+	// Outlived is the incarnation of a mirror that followed a primary which an adoption replaced.
+	Outlived time.Time `json:"outlived,omitzero"`
 	// FencedAt is the wall time at which a retired member was first read back parked; zero: the fence is a debt.
 	FencedAt time.Time `json:"fenced_at,omitzero"`
 }
