@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"strings"
 )
 
 // AdoptCommand takes the streams as they are for the new state, by the word of a person: the way out of what somebody
@@ -53,20 +52,6 @@ type Adoption struct {
 
 // adoptedBare stands for the write that asked for an adopted shape which bears no mark of ours.
 const adoptedBare WriteID = "adopted"
-
-// WithConfigs returns a round's members with the raw configs that it leaves out because the log holds them.
-func (s StreamState) WithConfigs(r StreamRound) map[string]MemberRound {
-	members := make(map[string]MemberRound, len(r.Members))
-	for key, m := range r.Members {
-		if m.Now != nil && m.Now.Config == nil && m.Now.ConfigSum == s.Members[key].ConfigSum {
-			now := *m.Now
-			now.Config = s.Members[key].Config
-			m.Now = &now
-		}
-		members[key] = m
-	}
-	return members
-}
 
 // PlanAdoption says what an adoption would come to. A refusal wraps ErrRefused and names what to put right first.
 func PlanAdoption(s State, c AdoptCommand) (Adoption, error) {
@@ -141,7 +126,7 @@ func (a adopter) mayAdopt() error {
 	case at.PromoteOpened && !a.isOwn(at.Target):
 		return refuse("%s %d has sent a promote of %s, which may still take effect: it goes on when that answers; if its site is gone for good: `understudy failover %s --abandon %s`",
 			at.Kind, at.Epoch, at.Target, a.st.Name, at.Target.Site)
-	case at.DeleteOpened && !a.c.Members[at.From.String()].Reachable():
+	case at.DeleteOpened && !a.closes(at.From):
 		return refuse("a delete of %s was sent and may still take effect: %s %d goes on once it has", at.From, at.Kind, at.Epoch)
 	}
 	return nil
@@ -165,24 +150,37 @@ func (a *adopter) read() {
 	}
 }
 
-// findPrimary finds the one stream that holds the subjects; if none does, the person says which.
+// findPrimary finds the one stream that holds the subjects; where that is not clear, the person says which.
 func (a *adopter) findPrimary() error {
-	var holders []string
+	var bound []MemberID
 	for _, id := range a.ids {
-		if a.holds(id) {
-			holders, a.plan.Primary = append(holders, id.String()), id
+		if !a.isBound(id) {
+			continue
 		}
+		for _, other := range bound {
+			if overlap(a.shapes[id].Subjects, a.shapes[other].Subjects) {
+				return refuse("%s and %s both hold %s: take it from one (`nats stream edit NAME --subjects '$devnull.SITE.NAME'`) or delete that, then adopt",
+					other, id, list(a.shapes[id].Subjects))
+			}
+		}
+		bound = append(bound, id)
 	}
 	switch {
-	case len(holders) > 1:
-		return refuse("%s hold %s, and only one may: take them from the others (`nats stream edit NAME --subjects '$devnull.SITE.NAME'`) or delete those, then adopt",
-			strings.Join(holders, " and "), list(a.subjects))
-	case len(holders) == 0:
-		return a.givenPrimary()
-	case a.c.Site != "" && a.plan.Primary.Site != a.c.Site:
-		return refuse("%s holds %s: the primary cannot be at %s", a.plan.Primary, list(a.subjects), a.c.Site)
+	case a.c.Site != "":
+		return a.givenPrimary(bound)
+	case len(bound) == 1 && (len(a.subjects) == 0 || overlap(a.shapes[bound[0]].Subjects, a.subjects)):
+		a.plan.Primary = bound[0]
+		return nil
 	}
-	return nil
+	return a.unclear(bound)
+}
+
+// isBound reports whether a member answers bound to subjects of somebody's choice: a stream that was promoted without any
+// has its name for one.
+func (a adopter) isBound(id MemberID) bool {
+	shape, ok := a.shapes[id]
+	nameless := len(shape.Subjects) == 1 && shape.Subjects[0] == id.Stream
+	return ok && shape.Kind == ShapeBound && !(nameless && len(a.subjects) > 0 && !overlap(shape.Subjects, a.subjects))
 }
 
 // isOwn reports whether a member answers as a stream of its own, no mirror.
@@ -191,23 +189,24 @@ func (a adopter) isOwn(id MemberID) bool {
 	return ok && shape.Kind != ShapeMirror
 }
 
-// holds reports whether a member answers bound to any of the subjects. If the log never knew them, those of any bound
-// stream are taken for them.
-func (a adopter) holds(id MemberID) bool {
-	shape, ok := a.shapes[id]
-	return ok && shape.Kind == ShapeBound && (len(a.subjects) == 0 || overlap(shape.Subjects, a.subjects))
+// unclear asks for the primary, and tells what there is.
+func (a adopter) unclear(bound []MemberID) error {
+	what := "no stream that answers holds " + orSubjects(a.subjects)
+	if len(bound) > 0 {
+		parts := make([]string, 0, len(bound))
+		for _, id := range bound {
+			parts = append(parts, fmt.Sprintf("%s holds %s", id, list(a.shapes[id].Subjects)))
+		}
+		what = fmt.Sprintf("%s was about %s, and %s", a.st.Name, orSubjects(a.subjects), list(parts))
+	}
+	if r := a.c.Members[a.st.Primary.String()]; !a.closes(a.st.Primary) {
+		what += fmt.Sprintf("; nobody sees %s, the primary in the log (%s)", a.st.Primary, r.Evidence)
+	}
+	return refuse("%s: say which one is the primary: `understudy adopt %s --primary SITE`", what, a.st.Name)
 }
 
-// givenPrimary is the member that the person names: a stream of its own that lacks only the subjects.
-func (a *adopter) givenPrimary() error {
-	if a.c.Site == "" {
-		unseen := ""
-		if _, ok := a.shapes[a.st.Primary]; !ok && a.c.Members[a.st.Primary.String()].Evidence != NotFound {
-			unseen = fmt.Sprintf("; nobody sees %s, the primary in the log (%s)", a.st.Primary, a.c.Members[a.st.Primary.String()].Evidence)
-		}
-		return refuse("no stream that answers holds %s%s: give them to the one that is to be the primary (`nats stream edit`), or name it: `understudy adopt %s --primary SITE`",
-			orSubjects(a.subjects), unseen, a.st.Name)
-	}
+// givenPrimary is the member that the person names: a stream of its own, which lacks at most the subjects.
+func (a *adopter) givenPrimary(bound []MemberID) error {
 	var own []MemberID
 	for _, id := range a.ids {
 		if id.Site == a.c.Site && a.isOwn(id) {
@@ -218,11 +217,20 @@ func (a *adopter) givenPrimary() error {
 	case len(own) == 0:
 		return refuse("no stream of its own answers at %s: a mirror must be promoted first (`nats stream edit`)", a.c.Site)
 	case len(own) > 1:
-		return refuse("%s and %s at %s are both no mirrors: delete one, or give the subjects to the other (`nats stream edit`)", own[0], own[1], a.c.Site)
-	case len(a.subjects) == 0:
-		return refuse("nobody knows the subjects of %s: give them to %s (`nats stream edit`), then adopt", a.st.Name, own[0])
+		return refuse("%s and %s at %s are both no mirrors: delete one, then adopt", own[0], own[1], a.c.Site)
 	}
 	a.plan.Primary = own[0]
+	if a.isBound(own[0]) {
+		return nil
+	}
+	if len(a.subjects) == 0 {
+		return refuse("nobody knows the subjects of %s: give them to %s (`nats stream edit`), then adopt", a.st.Name, own[0])
+	}
+	for _, id := range bound {
+		if overlap(a.shapes[id].Subjects, a.subjects) {
+			return refuse("%s holds %s: take them from it (`nats stream edit %s --subjects '%s'`), or adopt it as the primary", id, list(a.shapes[id].Subjects), id.Stream, ParkSubject(id))
+		}
+	}
 	return nil
 }
 
@@ -239,7 +247,7 @@ func (a adopter) role(id MemberID) (Role, string) {
 	shape, seen := a.shapes[id]
 	replaced := id == a.st.Primary && id != a.plan.Primary
 	switch {
-	case id == a.plan.Primary && a.holds(id):
+	case id == a.plan.Primary && a.isBound(id):
 		return RolePrimary, "holds " + list(shape.Subjects)
 	case id == a.plan.Primary:
 		return RolePrimary, fmt.Sprintf("is %s, and will be bound to %s", shape, list(a.subjects))

@@ -1,9 +1,13 @@
 package policy
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
+
+	"pgregory.net/rapid"
 )
 
 // adopt takes over what answers now: with a site, its member as the primary.
@@ -64,4 +68,56 @@ func TestOverlap(t *testing.T) {
 			t.Errorf("%s and %s: %v, want %v", c.b, c.a, got, c.want)
 		}
 	}
+}
+
+// drawAdoption draws what a leader might read of members that persons have changed.
+func drawAdoption(t *rapid.T, st StreamState) *AdoptCommand {
+	configs := []string{`{"name":"X","subjects":["events.>"]}`, `{"name":"X","subjects":["$devnull.x"],"metadata":{"understudy.write":"3.park.1"}}`,
+		`{"name":"X","mirror":{"name":"EVENTS"}}`, `{"name":"X"}`, `[]`}
+	c := &AdoptCommand{Stream: "EVENTS", By: "op", Epoch: st.Epoch, Site: rapid.SampledFrom([]string{"", "", "east", "west"}).Draw(t, "site"),
+		Rules: newPlay(nil).rules.Streams["EVENTS"], Members: map[string]MemberRound{}}
+	for _, id := range c.Rules.Members() {
+		config := rapid.SampledFrom(configs).Draw(t, "config")
+		e := rapid.SampledFrom([]Evidence{Answered, Answered, AnsweredParked, NotFound, Timeout}).Draw(t, "evidence")
+		r := MemberRound{Evidence: e}
+		if r.Reachable() {
+			r.Now = &Snapshot{Created: time.Unix(rapid.Int64Range(0, 1).Draw(t, "created"), 0).UTC(), LastSeq: 7, Config: json.RawMessage(config)}
+		}
+		c.Members[id.String()] = r
+	}
+	return c
+}
+
+// TestPlanIsWhatApplyDoes: what a person is shown is what the log then takes, and a refused one it refuses, too.
+func TestPlanIsWhatApplyDoes(t *testing.T) {
+	first := started(t)
+	rapid.Check(t, func(t *rapid.T) {
+		s := first
+		for range rapid.IntRange(0, 8).Draw(t, "steps") {
+			if next, err := Apply(s, drawCommand(t, s)); err == nil {
+				s = next
+			}
+		}
+		c := *drawAdoption(t, s.Streams["EVENTS"])
+		plan, planned := PlanAdoption(s, c)
+		next, err := Apply(s, Command{Version: FormatVersion, Adopt: &c})
+		if (planned == nil) != (err == nil) {
+			t.Fatalf("planned: %v, applied: %v", planned, err)
+		}
+		if err != nil {
+			return
+		}
+		st := next.Streams["EVENTS"]
+		if st.Primary != plan.Primary || st.Epoch != plan.Epoch || st.Attempt != nil || st.Epoch <= s.Streams["EVENTS"].Epoch {
+			t.Fatalf("got primary %s, epoch %d, attempt %v, want %+v", st.Primary, st.Epoch, st.Attempt, plan)
+		}
+		for _, m := range plan.Members {
+			if (m.Role == RolePrimary) != (m.ID == st.Primary) || (m.Role == RoleRetired) && st.Members[m.ID.String()].Retired == 0 {
+				t.Fatalf("%+v, but %+v", m, st.Members[m.ID.String()])
+			}
+			if k, why := stand(st, m.ID); (k == lost || k == foreign) && m.Role != RoleUnseen {
+				t.Fatalf("%s does not stand right after: %+v", m.ID, why)
+			}
+		}
+	})
 }

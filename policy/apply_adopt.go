@@ -99,10 +99,10 @@ func (m MemberState) seenAs(now Snapshot, at time.Time) MemberState {
 // gets them by repair.
 func (a adopter) primary(m MemberState) MemberState {
 	m.Retired, m.Abandoned, m.FencedAt = 0, 0, time.Time{}
-	if m.Promoted == 0 && (m.ID != a.c.Rules.Origin || !a.holds(m.ID)) {
+	if m.Promoted == 0 && (m.ID != a.c.Rules.Origin || !a.isBound(m.ID)) {
 		m.Promoted = a.plan.Epoch // somebody promoted it: subjects are bound, not given back
 	}
-	if !a.holds(m.ID) {
+	if !a.isBound(m.ID) {
 		m.Want, m.WantWrite = &Shape{Kind: ShapeBound, Subjects: a.subjects}, ""
 		return m
 	}

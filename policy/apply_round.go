@@ -178,6 +178,20 @@ func (r StreamRound) withoutConfigs() StreamRound {
 	return r
 }
 
+// WithConfigs returns a round's members with the raw configs that it leaves out because the log holds them.
+func (s StreamState) WithConfigs(r StreamRound) map[string]MemberRound {
+	members := make(map[string]MemberRound, len(r.Members))
+	for key, m := range r.Members {
+		if m.Now != nil && m.Now.Config == nil && m.Now.ConfigSum == s.Members[key].ConfigSum {
+			now := *m.Now
+			now.Config = s.Members[key].Config
+			m.Now = &now
+		}
+		members[key] = m
+	}
+	return members
+}
+
 func bare(s *Snapshot) *Snapshot {
 	if s == nil {
 		return nil

@@ -13,6 +13,7 @@ type record struct {
 	Done      int
 	Aborted   int
 	Abandoned int
+	Adopted   int
 }
 
 func newRecord() record {

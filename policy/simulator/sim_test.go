@@ -18,10 +18,12 @@ var settings = []Options{
 	{Steps: 250},
 	{Steps: 250, Shared: true},
 	{Steps: 250, Shared: true, Release: policy.ReleaseDelete},
+	{Steps: 250, Hands: true},
+	{Steps: 250, Shared: true, Release: policy.ReleaseDelete, Hands: true},
 }
 
 func (o Options) String() string {
-	return fmt.Sprintf("shared=%v,release=%s", o.Shared, o.Release)
+	return fmt.Sprintf("shared=%v,release=%s,hands=%v", o.Shared, o.Release, o.Hands)
 }
 
 // TestSearch plays many seeds; a failing one prints its trace, and `-seed N` plays it again.
@@ -41,13 +43,14 @@ func TestSearch(t *testing.T) {
 				}
 				total.Begun += s.seen.Begun
 				total.Done += len(s.seen.promoted)
+				total.Adopted += s.seen.Adopted
 				if *seed >= 0 {
 					t.Log(strings.Join(s.Trace(), "\n"))
 					break
 				}
 			}
-			t.Logf("%d seeds: %d failovers begun, %d promotions", *seeds, total.Begun, total.Done)
-			if *seed < 0 && (total.Begun < *seeds/4 || total.Done < *seeds/8) {
+			t.Logf("%d seeds: %d failovers begun, %d promotions, %d adoptions", *seeds, total.Begun, total.Done, total.Adopted)
+			if *seed < 0 && !o.Hands && (total.Begun < *seeds/4 || total.Done < *seeds/8) || o.Hands && total.Adopted < *seeds/4 {
 				t.Errorf("the weather hardly ever leads to a failover: nothing is tested")
 			}
 		})

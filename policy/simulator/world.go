@@ -158,12 +158,23 @@ func (w *world) publish() {
 			s.lastSeq++
 		}
 	}
-	o := w.streams[origin.String()]
-	for _, s := range w.streams {
-		if s.local != nil && w.shapeOf(s.local).Kind == policy.ShapeMirror && w.up[s.id.Site] && w.reaches(origin.Site) && o.local != nil {
+	for _, id := range all {
+		s := w.streams[id.String()]
+		if o := w.upstream(s); o != nil && w.up[s.id.Site] && w.reaches(o.id.Site) {
 			s.lastSeq = max(s.lastSeq, o.lastSeq)
 		}
 	}
+}
+
+// upstream is the stream that a mirror follows; nil for any other, and where there is none.
+func (w *world) upstream(s *stream) *stream {
+	shape := w.shapeOf(s.local)
+	for _, o := range w.streams {
+		if shape.Kind == policy.ShapeMirror && o.id.Stream == shape.Upstream && o.local != nil {
+			return o
+		}
+	}
+	return nil
 }
 
 // catchUp ends a returned server's stale time.
@@ -199,7 +210,7 @@ func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
 	shape := w.shapeOf(s.local)
 	if shape.Kind == policy.ShapeMirror {
 		active := 10 * time.Second
-		if o := w.streams[origin.String()]; w.reaches(origin.Site) && o.local != nil {
+		if o := w.upstream(s); o != nil && w.reaches(o.id.Site) {
 			active = 200 * time.Millisecond
 		}
 		snap.Mirror = &policy.MirrorView{Name: shape.Upstream, Active: active}
@@ -211,13 +222,13 @@ func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
 }
 
 // owners is STREAM.NAMES by subject at a site.
-func (w *world) owners(from, via string) ([]string, policy.Evidence) {
+func (w *world) owners(from, via string, subjects []string) ([]string, policy.Evidence) {
 	if !w.hears(from, via) {
 		return nil, policy.Disconnected
 	}
 	names := []string{}
 	for _, s := range w.streams {
-		if s.meta != nil && (w.shared || s.id.Site == via) && slices.Contains(w.shapeOf(s.meta).Subjects, subject) {
+		if s.meta != nil && (w.shared || s.id.Site == via) && slices.ContainsFunc(w.shapeOf(s.meta).Subjects, func(sub string) bool { return slices.Contains(subjects, sub) }) {
 			names = append(names, s.id.Stream)
 		}
 	}
