@@ -32,6 +32,22 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// adoption is one with everything to tell.
+var adoption = policy.Adoption{Primary: west, Epoch: 3, Ends: "failover 2", Closed: []policy.WriteID{"2.park.1", "2.unpark.2"}, Members: []policy.Adopted{
+	{ID: east, Role: policy.RoleRetired, Text: "is not seen (timeout); it was the primary, and will be parked when it answers"},
+	{ID: policy.MemberID{Site: "eu", Stream: "EVENTS_EU"}, Role: policy.RoleForgotten, Text: "was deleted; it is forgotten until it comes back"},
+	{ID: west, Role: policy.RolePrimary, Text: "holds events.>"},
+}}
+
+// TestAdoptionPage holds what `adopt` prints, with and without --dry-run.
+func TestAdoptionPage(t *testing.T) {
+	got := ""
+	for _, dry := range []bool{true, false} {
+		got += adoptionPage(api.Request{Stream: "EVENTS", DryRun: dry}, adoption) + "\n"
+	}
+	golden(t, filepath.Join("testdata", "pages", "adoption.txt"), got)
+}
+
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {

@@ -33,6 +33,7 @@ func commands(a *app) []*cobra.Command {
 		historyCommand(a),
 		failoverCommand(a),
 		approveCommand(a),
+		adoptCommand(a),
 		holdCommand(a),
 		resumeCommand(a),
 		reloadCommand(a),

@@ -107,18 +107,20 @@ type Health struct {
 
 // Request is an admin command. Any watchdog takes it, and passes it on to the leader.
 type Request struct {
-	// Verb is hold, resume, approve, failover, reload, signal, transfer.
+	// Verb is hold, resume, approve, failover, adopt, reload, signal, transfer.
 	Verb   string `json:"verb"`
 	Stream string `json:"stream,omitempty"`
 	// By names the person or the signal, for the history.
 	By string `json:"by"`
 	// ID names a failover request, so that passing it on twice makes one; "": the watchdog that takes it makes one up.
 	ID string `json:"id,omitempty"`
-	// Site and AllowLoss refine failover.
+	// Site and AllowLoss refine failover; of adopt, Site is the primary's.
 	Site      string `json:"site,omitempty"`
 	AllowLoss bool   `json:"allow_loss,omitempty"`
 	// Abandon gives up the target at Site of a running failover, instead of beginning one.
 	Abandon bool `json:"abandon,omitempty"`
+	// DryRun has adopt only say what it would do.
+	DryRun bool `json:"dry_run,omitempty"`
 	// Version is the hold's version that a hold or resume was decided on; nil: whatever it is.
 	Version *uint64 `json:"version,omitempty"`
 	// Approval is what the person who approves was shown (epoch, target, loss); nil: whatever waits.
@@ -136,6 +138,8 @@ type Response struct {
 	Reason  policy.Reason `json:"reason"`
 	// Streams tells for each stream what became of it, for failover.
 	Streams map[string]policy.Reason `json:"streams,omitempty"`
+	// Adoption tells what becomes, or would become, of each member, for adopt.
+	Adoption *policy.Adoption `json:"adoption,omitempty"`
 	// Problems are those of a config file that a reload refused, one each, "file:line:column: ..." where they have a place;
 	// the exit code is then 78.
 	Problems []string `json:"problems,omitempty"`
