@@ -81,6 +81,10 @@ func situations() map[string]api.Status {
 	loss.Loss, loss.WouldHave, loss.Mode = policy.Loss{AtLeast: 12000, Estimated: 12400, Known: true}, 1, policy.ModeAlertOnly
 	loss.Members[2].Eligible, loss.Members[2].Reason, loss.Members[2].Text = false, "filtered", "it holds only events.eu.>"
 
+	changed := downStream(7_000, policy.ChangedOutside, "west/EVENTS_W should be a mirror, but is bound to events.>, and not by a write of ours; "+
+		"undo that, or take it over: `understudy adopt EVENTS`")
+	changed.Members[1].Eligible, changed.Members[1].Reason, changed.Members[1].Text = false, "wrong_upstream", "it is not a mirror of east/EVENTS"
+
 	blind := downStream(0, policy.Blind, "no watchdog can tell how east/EVENTS is: wd-east auth_error, wd-west auth_error, wd-eu auth_error")
 	blind.State = api.StateUnknown
 	for i := range blind.Observers {
@@ -92,7 +96,7 @@ func situations() map[string]api.Status {
 	lost.Peers[0].Leader, lost.Peers[2].Fresh, lost.Peers[1].ConfigHash = false, false, "ffff"
 
 	return map[string]api.Status{
-		"healthy": healthy, "pending": group(pending), "loss": group(loss), "lost": lost,
+		"healthy": healthy, "pending": group(pending), "changed": group(changed), "loss": group(loss), "lost": lost,
 		"running": group(runningStream()), "returned": group(returnedStream()), "many": group(append([]api.StreamStatus{loss}, many()...)...),
 	}
 }
