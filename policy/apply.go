@@ -38,6 +38,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
+	case c.Adopt != nil:
+		return applyStream(s, c.Adopt.Stream, c, (*StreamState).adopt)
 	case c.Hold != nil:
 		return applyHold(s, c)
 	case c.Override != nil:

@@ -131,8 +131,8 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted, m.Gone = true, false
 	}
-	if took := c.How == ClosedReplied || c.How == ClosedSeen; took {
-		m.closedCare(*w)
+	if w.Kind == WriteCreate && (c.How == ClosedReplied || c.How == ClosedSeen) {
+		m.Deleted = false
 	}
 	undone := c.How == ClosedRefused || c.How == ClosedNotSent
 	if a := st.Attempt; a != nil && w.Kind == WriteDelete && undone {

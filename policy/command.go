@@ -24,6 +24,7 @@ type Command struct {
 	Override *OverrideCommand `json:"override,omitempty"`
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
 	Care     *CareCommand     `json:"care,omitempty"`
+	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.

@@ -74,7 +74,10 @@ type StreamState struct {
 	Members map[string]MemberState `json:"members"`
 	// Epoch is the number of the newest attempt, an aborted one included.
 	Epoch uint64 `json:"epoch"`
-	Clock Clock  `json:"clock"`
+	// Adopted is the epoch in which a person took over what was there, 0 if nobody did: marks of before are known, even if the
+	// log does not hold their writes.
+	Adopted uint64 `json:"adopted,omitempty"`
+	Clock   Clock  `json:"clock"`
 	// Round is the newest logged round, and what Decide judges by.
 	Round   StreamRound `json:"round"`
 	Attempt *Attempt    `json:"attempt,omitempty"`

@@ -249,7 +249,7 @@ func (s *Sim) views(st policy.StreamState) policy.Views {
 	v.Members[a.From.String()] = policy.View{Evidence: e, Snapshot: snap}
 	e, snap = s.world.look(here, a.Target.Site, a.Target)
 	v.Members[a.Target.String()] = policy.View{Evidence: e, Snapshot: snap}
-	v.Owners, v.OwnersEvidence = s.world.owners(here, a.Target.Site)
+	v.Owners, v.OwnersEvidence = s.world.owners(here, a.Target.Site, a.Subjects)
 	if from := v.Members[a.From.String()]; from.Evidence == policy.AnsweredParked {
 		v.Drained, v.DrainedKnown = from.Snapshot.LastSeq, true
 	} else if s.rnd.IntN(2) == 0 {
