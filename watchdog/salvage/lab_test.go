@@ -177,7 +177,7 @@ func entries(p *pair) []salvage.Entry {
 	p.tb.Helper()
 	var all []salvage.Entry
 	archive := salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3)}
-	p.must(nil, salvage.Show(p.ctx, archive, func(e salvage.Entry) error {
+	p.must(nil, salvage.Show(p.ctx, archive, "", func(e salvage.Entry) error {
 		all = append(all, e)
 		return nil
 	}))
