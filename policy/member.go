@@ -141,6 +141,9 @@ func directMirror(st StreamState, sr StreamRules, id MemberID, now *Snapshot) bo
 	if err != nil || shape.Kind != ShapeMirror || shape.Upstream != st.Primary.Stream {
 		return false
 	}
+	if m := st.Members[id.String()]; m.Follows != (MemberID{}) && m.Want != nil && shape.Equal(*m.Want) {
+		return m.Follows == st.Primary
+	}
 	if direct, known := sr.upstreamIs(st.Primary, id, shape); known {
 		return direct
 	}

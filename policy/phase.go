@@ -7,6 +7,7 @@ type Phase string
 const (
 	PhaseConfirm   Phase = "confirm"
 	PhaseFence     Phase = "fence"
+	PhaseDrain     Phase = "drain"
 	PhasePromote   Phase = "promote"
 	PhaseConsumers Phase = "consumers"
 	PhaseBind      Phase = "bind"
@@ -14,6 +15,17 @@ const (
 	PhaseDone      Phase = "done"
 	PhaseAborting  Phase = "aborting"
 	PhaseAborted   Phase = "aborted"
+)
+
+// The phases of the care of one member after the primary has changed.
+const (
+	PhaseSeal     Phase = "seal"
+	PhaseArchive  Phase = "archive"
+	PhaseArchived Phase = "archived"
+	PhaseDelete   Phase = "delete"
+	PhaseCreate   Phase = "create"
+	PhaseCatchUp  Phase = "catch_up"
+	PhaseRejoined Phase = "rejoined"
 )
 
 // PhaseRow is one row of the phase table.
@@ -27,13 +39,16 @@ type PhaseRow struct {
 	HoldStops bool
 	// Planned rows are part of the sequence to come; until they are built the table skips them.
 	Planned bool
+	// SwitchoverOnly rows are skipped by a failover.
+	SwitchoverOnly bool
 	// Final phases end the attempt.
 	Final bool
 }
 
 var phaseTable = []PhaseRow{
 	{Phase: PhaseConfirm, Next: PhaseFence, Abortable: true, HoldStops: true},
-	{Phase: PhaseFence, Next: PhasePromote, Abortable: true, HoldStops: true},
+	{Phase: PhaseFence, Next: PhaseDrain, Abortable: true, HoldStops: true},
+	{Phase: PhaseDrain, Next: PhasePromote, Abortable: true, SwitchoverOnly: true},
 	{Phase: PhasePromote, Next: PhaseConsumers, Abortable: true}, // until a promote is logged, see Apply
 	{Phase: PhaseConsumers, Next: PhaseBind, Planned: true},
 	{Phase: PhaseBind, Next: PhaseVerify},
@@ -41,6 +56,14 @@ var phaseTable = []PhaseRow{
 	{Phase: PhaseDone, Final: true},
 	{Phase: PhaseAborting, Next: PhaseAborted, HoldStops: true},
 	{Phase: PhaseAborted, Final: true},
+
+	{Phase: PhaseSeal, Next: PhaseArchive, HoldStops: true},
+	{Phase: PhaseArchive, Next: PhaseArchived, HoldStops: true},
+	{Phase: PhaseArchived, Next: PhaseDelete, HoldStops: true},
+	{Phase: PhaseDelete, Next: PhaseCreate, HoldStops: true},
+	{Phase: PhaseCreate, Next: PhaseCatchUp, HoldStops: true},
+	{Phase: PhaseCatchUp, Next: PhaseRejoined, HoldStops: true},
+	{Phase: PhaseRejoined, Final: true},
 }
 
 // Row returns the table's row of a phase; an unknown phase has the zero row.
@@ -53,10 +76,10 @@ func (p Phase) Row() PhaseRow {
 	return PhaseRow{}
 }
 
-// next is the following phase that is built.
-func (p Phase) next() Phase {
+// next is the phase that follows in an attempt of a kind.
+func (p Phase) next(kind AttemptKind) Phase {
 	n := p.Row().Next
-	for n.Row().Planned {
+	for n.Row().Planned || n.Row().SwitchoverOnly && kind != KindSwitchover {
 		n = n.Row().Next
 	}
 	return n

@@ -138,6 +138,14 @@ type StreamRules struct {
 	Release          Release       `json:"release"`
 	// Priority orders streams in a storm; the higher goes first.
 	Priority int `json:"priority,omitempty"`
+	// FenceAfter is the witnessed outage after which the origin is parked ahead of the threshold; 0 means never.
+	FenceAfter time.Duration `json:"fence_after,omitempty"`
+	Dedup      DedupRules    `json:"dedup,omitzero"`
+	// ConsumersEvery is the time between two snapshots of the stream's durable consumers.
+	ConsumersEvery time.Duration `json:"consumers_every,omitempty"`
+	Salvage        Salvage       `json:"salvage,omitempty"`
+	Rejoin         Rejoin        `json:"rejoin,omitempty"`
+	Repoint        Repoint       `json:"repoint,omitempty"`
 }
 
 // MirrorRule is one configured mirror.
