@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"watchdog/api":      {"policy"},
 	"watchdog/config":   {"policy", "election"}, // what the peers accept as a certificate
 	"watchdog/natslab":  {},
-	"watchdog/salvage":  {"watchdog/jsapi", "watchdog/natslab"}, // of which only the reader of dead stores
+	"watchdog/salvage":  {"policy", "watchdog/jsapi", "watchdog/natslab"}, // of the last one only the reader of dead stores
 	"watchdog":          {"policy", "election", "watchdog/api", "watchdog/config", "watchdog/failover", "watchdog/jsapi", "watchdog/probe"},
 	"watchdog/grouplab": {"policy", "watchdog", "watchdog/api", "watchdog/config", "watchdog/natslab"},
 	"watchdog/demo":     {"policy", "watchdog/api", "watchdog/grouplab", "watchdog/natslab"},
