@@ -123,10 +123,11 @@ func TestReplayBesideItself(t *testing.T) {
 	p.publish("t", 1500)
 	p.switchOver()
 	p.archive()
+	p.update("NEW", func(c map[string]any) { c["duplicate_window"] = 2 * time.Second }) // less than all of it takes
 	var wg sync.WaitGroup
 	for range 3 {
 		j := p.replayJob()
-		j.Primary = p.side("NEW")
+		j.Primary, j.Rate = p.side("NEW"), 500
 		wg.Go(func() {
 			if _, err := salvage.Replay(p.ctx, j); err != nil {
 				t.Error(err)
