@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
@@ -17,6 +18,8 @@ type Job struct {
 	Old Side
 	// Primary is the new primary; the archive is made at its site.
 	Primary Side
+	// Created, unless zero, is when Old was created: one that was deleted and made anew since holds no tail.
+	Created time.Time
 	// Origin is the member that Old is or was, as site/stream, for people; "" is Old's own name.
 	Origin string
 	// UpTo is the primary's last sequence at its promotion; 0: unknown.
@@ -57,6 +60,9 @@ type Account struct {
 	Digest string `json:"digest"`
 }
 
+// ErrRecreated says that the stream is not the one that held the tail.
+var ErrRecreated = errors.New("the stream was created anew")
+
 // Archive copies everything that the old origin holds above the fork to the archive stream of the job's epoch, proves the
 // copy by reading both in full, and returns the account. It may be called again after any failure, and by two leaders at
 // once: it goes on where the archive ends, and nothing is archived twice. A tail without messages makes no stream. A copy
@@ -73,6 +79,9 @@ func archive(ctx context.Context, j Job) (Account, error) {
 	old, err := j.Old.info(ctx)
 	if err != nil {
 		return Account{}, err
+	}
+	if !j.Created.IsZero() && !j.Created.Equal(old.Created) {
+		return Account{}, fmt.Errorf("%w: it is of %s, not of %s", ErrRecreated, old.Created, j.Created)
 	}
 	a := &archiver{Job: j, last: old.State.LastSeq}
 	a.archive = j.Primary.on(StreamName(j.Name, j.Epoch))
