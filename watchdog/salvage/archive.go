@@ -153,31 +153,58 @@ func (a *archiver) adopt(ctx context.Context) error {
 	return nil
 }
 
-// overtaken is how often in a row an archiver may find that somebody else wrote, without any progress.
+// overtaken is how often in a row an archiver may be refused although nobody else wrote.
 const overtaken = 20
 
 // fill copies until the archive ends with the tail.
 func (a *archiver) fill(ctx context.Context) error {
-	for idle, before := 0, (place{}); ; {
+	for idle, before := 0, maxSeq; ; {
 		at, err := a.place(ctx)
 		if err != nil {
 			return err
 		}
-		if at.end == before.end && before != (place{}) {
-			if idle++; idle > overtaken {
-				return errOvertaken
-			}
+		if at.end != before {
+			idle, before = 0, at.end
+		} else if idle++; idle > overtaken {
+			return errOvertaken
 		}
-		if before = at; at.next == a.fork+1 && at.offset == 0 {
+		if a.tail = nil; at.next == a.fork+1 && at.offset == 0 {
 			a.tail = newSummary()
-		} else {
-			a.tail = nil
 		}
 		done, err := a.copy(ctx, at)
 		if done || err != nil && !errors.Is(err, errOvertaken) {
 			return err
 		}
+		if err := a.standstill(ctx); err != nil {
+			return err
+		}
 	}
+}
+
+// quiet is how long an archive must not have grown before one who was overtaken goes on: to write beside somebody else
+// would only mean that both read everything again and again.
+const quiet = time.Second
+
+// standstill waits until nobody writes to the archive.
+func (a *archiver) standstill(ctx context.Context) error {
+	var end uint64
+	tick := time.NewTicker(quiet / 5)
+	defer tick.Stop()
+	for since := time.Now(); time.Since(since) < quiet; {
+		info, err := a.archive.info(ctx)
+		if err != nil {
+			return err
+		}
+		if info.State.LastSeq != end {
+			end, since = info.State.LastSeq, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // place is where an archive ends.
