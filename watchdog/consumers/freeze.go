@@ -23,8 +23,8 @@ func Freeze(ctx context.Context, conn *jsapi.Conn, id policy.MemberID, epoch uin
 		return fail(err)
 	}
 	before.Consumers = remember(before.Consumers, known)
-	err = settle(ctx, conn, id.Stream, isLive, func(c *jsapi.ConsumerInfo) error {
-		return conn.PauseConsumer(ctx, id.Stream, c.Name, mark(epoch))
+	err = settle(ctx, conn, id.Stream, isLive, func(c *jsapi.ConsumerInfo) func(context.Context) error {
+		return func(ctx context.Context) error { return conn.PauseConsumer(ctx, id.Stream, c.Name, mark(epoch)) }
 	})
 	if err != nil {
 		return fail(err)

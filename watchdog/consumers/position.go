@@ -55,13 +55,14 @@ const (
 
 // settings are the parts of a consumer's config that are looked at. It is never written back.
 type settings struct {
-	DeliverPolicy string            `json:"deliver_policy"`
-	OptStartSeq   uint64            `json:"opt_start_seq"`
-	OptStartTime  time.Time         `json:"opt_start_time"`
-	AckPolicy     string            `json:"ack_policy"`
-	Replicas      int               `json:"num_replicas"`
-	PauseUntil    time.Time         `json:"pause_until"`
-	Metadata      map[string]string `json:"metadata"`
+	DeliverPolicy  string            `json:"deliver_policy"`
+	OptStartSeq    uint64            `json:"opt_start_seq"`
+	OptStartTime   time.Time         `json:"opt_start_time"`
+	AckPolicy      string            `json:"ack_policy"`
+	Replicas       int               `json:"num_replicas"`
+	DeliverSubject string            `json:"deliver_subject"`
+	PauseUntil     time.Time         `json:"pause_until"`
+	Metadata       map[string]string `json:"metadata"`
 }
 
 // settingsOf reads what it can: a config that does not parse has none, and fails where it is to be written.

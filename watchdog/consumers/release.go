@@ -2,7 +2,6 @@ package consumers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,94 +9,76 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
-// pollEvery is the pause between two readings while a change is waited for.
-const pollEvery = 20 * time.Millisecond
-
-// resendEvery is how long a pause, or its end, may go unseen before it is sent again. Either is harmless twice.
-const resendEvery = time.Second
-
 // Release ends our pauses on a stream, and returns when they are seen to have ended or ctx ends. A consumer whose
 // application had it paused gets that pause back, if it is one of all; any other delivers from now on. It touches nothing
 // that bears no pause of ours, so it may be called at any time and by anybody. It serves the promoted stream after its bind,
 // and a frozen one whose switchover was given up.
 func Release(ctx context.Context, conn *jsapi.Conn, stream string, all []policy.Consumer) error {
-	until := map[string]time.Time{}
+	r := releaser{conn: conn, stream: stream, own: map[string]time.Time{}, ending: map[string]ending{}}
 	for _, c := range all {
-		until[c.Name] = c.PausedUntil
+		r.own[c.Name] = c.PausedUntil
 	}
-	err := settle(ctx, conn, stream, isHeld, func(c *jsapi.ConsumerInfo) error {
-		return conn.PauseConsumer(ctx, stream, c.Name, until[c.Name])
-	})
-	if err != nil {
+	if err := settle(ctx, conn, stream, r.due, r.change); err != nil {
 		return fmt.Errorf("release the consumers of %s: %w", stream, err)
 	}
 	return nil
 }
 
-func isHeld(c *jsapi.ConsumerInfo) bool { return isMark(settingsOf(c.Config).PauseUntil) }
-
-// settle changes all consumers of a stream that are not yet as they should be, until the list shows none.
-func settle(ctx context.Context, conn *jsapi.Conn, stream string, due func(*jsapi.ConsumerInfo) bool, change func(*jsapi.ConsumerInfo) error) error {
-	sent := map[string]time.Time{}
-	var last error
-	for {
-		left, err := pick(ctx, conn, stream, due)
-		switch {
-		case err == nil && len(left) == 0:
-			return nil
-		case err == nil:
-			last = errors.Join(fmt.Errorf("%d are left, %s the first", len(left), left[0].Name), send(left, sent, change))
-		case refused(err):
-			return err
-		case ctx.Err() == nil:
-			last = err
-		}
-		if !sleep(ctx, pollEvery) {
-			return errors.Join(ctx.Err(), last)
-		}
-	}
+// releaser ends pauses. A pull consumer is woken by its next request. A push consumer would go on sleeping when its pause
+// is taken away, until another message comes; so its pause is made to run out in a moment, which wakes it, and is taken away
+// after that.
+type releaser struct {
+	conn   *jsapi.Conn
+	stream string
+	own    map[string]time.Time // the applications' own pauses, by consumer
+	ending map[string]ending    // the pauses that run out, by consumer
 }
 
-// pick lists the consumers that something is due for. One that did not answer cannot be told, so it is an error.
-func pick(ctx context.Context, conn *jsapi.Conn, stream string, due func(*jsapi.ConsumerInfo) bool) ([]*jsapi.ConsumerInfo, error) {
-	all, missing, err := list(ctx, conn, stream)
-	if err != nil {
-		return nil, err
-	}
-	var left []*jsapi.ConsumerInfo
-	for _, c := range all {
-		if due(c) {
-			left = append(left, c)
-		}
-	}
-	if len(left) == 0 && len(missing) > 0 {
-		return nil, fmt.Errorf("%d did not answer, %s the first", len(missing), missing[0])
-	}
-	return left, nil
+// ending is a pause that is to run out.
+type ending struct {
+	until time.Time
+	in    time.Duration // how far off that was
+	armed bool          // it was seen in force: so it will run out, and was not over before the server heard of it
 }
 
-// send changes those that were not changed a moment ago.
-func send(left []*jsapi.ConsumerInfo, sent map[string]time.Time, change func(*jsapi.ConsumerInfo) error) error {
-	var now []*jsapi.ConsumerInfo
-	for _, c := range left {
-		if time.Since(sent[c.Name]) >= resendEvery {
-			now = append(now, c)
-			sent[c.Name] = time.Now()
-		}
-	}
-	errs := make([]error, len(now))
-	each(len(now), func(i int) { errs[i] = change(now[i]) })
-	return errors.Join(errs...)
-}
+const (
+	// firstEnding is how far off a pause is made to run out at first; twice as much each time that this was too short to
+	// be seen in force.
+	firstEnding = 250 * time.Millisecond
+	// wakesWithin is how long the server may take to wake a consumer whose pause has run out.
+	wakesWithin = 50 * time.Millisecond
+)
 
-// sleep waits, and reports whether ctx still lasts.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
+// due reports whether something is left to do about a consumer, or to wait for.
+func (r *releaser) due(c *jsapi.ConsumerInfo) bool {
+	until := settingsOf(c.Config).PauseUntil
+	e, ends := r.ending[c.Name]
+	if ends && until.Equal(e.until) {
+		e.armed = e.armed || c.Paused
+		r.ending[c.Name] = e
 		return true
-	case <-ctx.Done():
-		return false
 	}
+	return isMark(until)
+}
+
+// change takes the next step of one consumer.
+func (r *releaser) change(c *jsapi.ConsumerInfo) func(context.Context) error {
+	s, own := settingsOf(c.Config), r.own[c.Name]
+	e := r.ending[c.Name]
+	switch {
+	case s.DeliverSubject == "" || own.After(c.Time):
+		return r.pause(c.Name, own)
+	case isMark(s.PauseUntil), !c.Paused && !e.armed: // not begun, or over before it was seen
+		e.in = max(2*e.in, firstEnding)
+		e.until, e.armed = c.Time.Add(e.in), false
+		r.ending[c.Name] = e
+		return r.pause(c.Name, e.until)
+	case e.armed && c.Time.After(e.until.Add(wakesWithin)):
+		return r.pause(c.Name, own)
+	}
+	return nil
+}
+
+func (r *releaser) pause(name string, until time.Time) func(context.Context) error {
+	return func(ctx context.Context) error { return r.conn.PauseConsumer(ctx, r.stream, name, until) }
 }

@@ -32,6 +32,7 @@ type ConsumerInfo struct {
 	NumPending     uint64       `json:"num_pending"` // that match its filters and were not delivered yet
 	Paused         bool         `json:"paused"`      // its pause_until is in the future, by the server's clock
 	Cluster        *Cluster     `json:"cluster"`
+	Time           time.Time    `json:"ts"` // the server's clock
 }
 
 // SequencePair is one place in a consumer's life.

@@ -62,8 +62,9 @@ func (c *Conn) ResetConsumer(ctx context.Context, stream, name string, seq uint6
 	return info, nil
 }
 
-// PauseConsumer keeps a consumer from delivering until a time; the zero time, or one that has passed, lets it deliver
-// at once. In a cluster the meta leader answers, before the consumer's own leader has heard of it: read it back.
+// PauseConsumer keeps a consumer from delivering until a time; the zero time, or one that has passed, ends a pause. But a
+// push consumer whose pause is ended so (seen in 2.15.2) goes on only when its stream gets another message; one whose pause
+// runs out goes on by itself. In a cluster the meta leader answers, before the consumer's own leader has heard of it: read it back.
 func (c *Conn) PauseConsumer(ctx context.Context, stream, name string, until time.Time) error {
 	verb, err := consumerVerb("PAUSE", stream, name)
 	if err != nil {
