@@ -3,6 +3,7 @@ package consumers_test
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,9 +17,7 @@ import (
 func TestTakePages(t *testing.T) {
 	const many = 600
 	r := onServer(t, embedded(t).ClientURL(), "MANY")
-	for n := range many {
-		r.consumer(t, fmt.Sprintf("C%03d", n), `"deliver_policy":"all","ack_policy":"explicit"`)
-	}
+	r.consumersOf(t, many)
 	r.publish(t, "east", 3)
 	for _, g := range r.pull(t, "east", r.origin.Stream, "C300", 2) {
 		must(t, g.ack())
@@ -50,6 +49,30 @@ func TestTakePages(t *testing.T) {
 	began = time.Now()
 	must(t, consumers.Release(within(t), r.conn["west"], r.mirror.Stream, snap.Consumers))
 	t.Logf("released in %s", time.Since(began))
+}
+
+// consumersOf makes so many consumers, C000 and on.
+func (r *rig) consumersOf(t *testing.T, many int) {
+	t.Helper()
+	next, errs := make(chan int), make(chan error, many)
+	var makers sync.WaitGroup
+	for range 32 {
+		makers.Go(func() {
+			for n := range next {
+				config := fmt.Sprintf(`{"durable_name":"C%03d","deliver_policy":"all","ack_policy":"explicit"}`, n)
+				_, err := r.conn["east"].CreateConsumer(within(t), r.origin.Stream, fmt.Sprintf("C%03d", n), json.RawMessage(config), "")
+				errs <- err
+			}
+		})
+	}
+	for n := range many {
+		next <- n
+	}
+	close(next)
+	makers.Wait()
+	for range many {
+		must(t, <-errs)
+	}
 }
 
 // TestTakeLeavesOut has all kinds of consumers on one stream.
