@@ -24,6 +24,7 @@ type Command struct {
 	Override *OverrideCommand `json:"override,omitempty"`
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
 	Care     *CareCommand     `json:"care,omitempty"`
+	Carry    *CarryCommand    `json:"carry,omitempty"`
 	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
 }
 

@@ -412,6 +412,10 @@ func (p *scene) views() Views {
 func (p *scene) ensure() []string {
 	st := p.state.Streams["EVENTS"]
 	m := Ensure(st, "wd-west", p.views())
+	if m.Kind == MoveFreeze { // there are no consumers
+		p.propose(Command{Carry: &CarryCommand{Stream: "EVENTS", Epoch: st.Epoch, Freeze: true}})
+		return p.ensure()
+	}
 	switch m.Kind {
 	case MoveClose:
 		return append([]string{fmt.Sprintf("close %s %s", m.Close.Write, m.Close.How)}, p.propose(Command{Close: &m.Close})...)

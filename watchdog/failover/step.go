@@ -59,6 +59,7 @@ type stepper struct {
 
 	seeded       *policy.SeedRecord // what came of the seeding of this seed phase
 	seedFailures int
+	released     bool // the carried consumers, in this verify phase
 }
 
 // next reads, makes one move, and reports whether there may be another.
@@ -69,7 +70,7 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 	}
 	if st.Attempt.Phase != s.phase {
 		s.phase, s.began, s.still = st.Attempt.Phase, time.Now(), stillness{}
-		s.seeded, s.seedFailures = nil, 0
+		s.seeded, s.seedFailures, s.released = nil, 0, false
 	}
 	views := s.h.read(ctx, st, s.origin)
 	if ctx.Err() != nil {
@@ -80,7 +81,7 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 		s.answered = time.Now()
 	}
 	views.Running, views.Silent = time.Since(st.Attempt.BeganAt), time.Since(s.answered)
-	views.Seed = s.seeded
+	views.Seed, views.Released = s.seeded, s.released
 	move := policy.Ensure(st, s.h.o.Node, views)
 	switch move.Kind {
 	case policy.MoveClose:
@@ -91,6 +92,12 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 		return s.send(ctx, st, move)
 	case policy.MoveSeed:
 		return true, s.seed(ctx, st, move.MaxIDs)
+	case policy.MoveFreeze:
+		return true, s.freeze(ctx, st)
+	case policy.MoveCarry:
+		return true, s.carry(ctx, st)
+	case policy.MoveRelease:
+		return true, s.release(ctx, st)
 	}
 	return false, nil
 }
