@@ -80,7 +80,7 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 		return false, ctx.Err()
 	}
 	stride := policy.MakeStride(state, s.stream, s.h.o.Node, views)
-	s.pass(stride.Before)
+	s.pass(stride)
 	switch move := stride.Move; move.Kind {
 	case policy.MoveClose:
 		return true, s.commit(ctx, policy.Command{Close: &move.Close})

@@ -10,12 +10,15 @@ import (
 )
 
 // pass keeps what the newest reading has shown to be done. The first phase took until now, the others no time.
-func (s *stepper) pass(commands []policy.Command) {
-	for _, c := range commands {
+func (s *stepper) pass(stride policy.Stride) {
+	for _, c := range stride.Before {
 		if c.Result != nil {
 			c.Result.Took, s.began = time.Since(s.began), time.Now()
 		}
 		s.known = append(s.known, c)
+	}
+	if a := stride.State.Attempt; a != nil {
+		s.enter(a.Phase)
 	}
 }
 
