@@ -46,6 +46,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyHold(s, c)
 	case c.Override != nil:
 		return s.override(c), nil
+	case len(c.All) > 0:
+		return applyAll(s, c)
 	}
 	return s, refuse("the command is empty")
 }
