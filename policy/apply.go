@@ -204,7 +204,7 @@ func (st *StreamState) result(s *State, c Command) error {
 		if !a.Phase.Row().Abortable || a.PromoteOpened || a.DeleteOpened {
 			return refuse("attempt %d can only go forward", a.Epoch)
 		}
-		a.Phase, a.Waiting = PhaseAborting, r.Reason
+		a.Phase, a.Waiting, a.Abort = PhaseAborting, r.Reason, r.Reason
 		if r.Reason.Code == Healthy { // the leader just got an answer: that is an up, whatever the votes say
 			st.Clock.Outage, st.Clock.Agreed, st.Clock.Blind = 0, 0, 0
 		}
@@ -326,7 +326,7 @@ func (st *StreamState) aborted(s *State, at time.Time) {
 	a.EndedAt, a.Carried = at, nil
 	st.giveBack(a.From)
 	st.Attempt, st.Last = nil, &a
-	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Waiting)
+	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Abort)
 }
 
 // giveBack wants an origin that was not replaced to hold its subjects again.

@@ -237,7 +237,9 @@ type Attempt struct {
 	// Seed is what came of making the target know the origin's newest message ids; nil when that was not wanted.
 	Seed *SeedRecord `json:"seed,omitempty"`
 	// Waiting is why the current phase does not go on; its code is InProgress while it does.
-	Waiting Reason       `json:"waiting"`
+	Waiting Reason `json:"waiting"`
+	// Abort is why the attempt goes back, or went.
+	Abort   Reason       `json:"abort,omitzero"`
 	Tries   int          `json:"tries"`
 	Steps   []StepRecord `json:"steps,omitempty"`
 	BeganAt time.Time    `json:"began_at"`
