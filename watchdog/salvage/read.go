@@ -132,8 +132,8 @@ func unpack(ctx context.Context, archive Side, from uint64, each func(*parcel) e
 }
 
 // readBack adds up what an archive holds.
-func readBack(ctx context.Context, archive Side) (*summary, error) {
-	s := newSummary()
+func readBack(ctx context.Context, archive Side, since time.Time) (*summary, error) {
+	s := newSummary(since)
 	err := unpack(ctx, archive, 1, func(p *parcel) error {
 		s.add(p.message)
 		if p.onPrimary > 0 {
