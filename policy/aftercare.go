@@ -49,7 +49,12 @@ type Tail struct {
 	MemberLast uint64 `json:"member_last"`
 	First      uint64 `json:"first,omitempty"` // sequences on the member
 	Last       uint64 `json:"last,omitempty"`
-	Messages   uint64 `json:"messages"`
+	// FirstAt and LastAt are when the member stored them, by its servers' clock.
+	FirstAt time.Time `json:"first_at,omitzero"`
+	LastAt  time.Time `json:"last_at,omitzero"`
+	// Captured are those of them that it stored after the new primary was bound.
+	Captured Stored `json:"captured,omitzero"`
+	Messages uint64 `json:"messages"`
 	// OnPrimary counts those of them that the new primary holds as well.
 	OnPrimary uint64 `json:"on_primary"`
 	Bytes     uint64 `json:"bytes"`

@@ -266,7 +266,7 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	a := *st.Attempt
 	a.EndedAt, a.Consumers, a.Carried = at, a.outcomes(), nil
 	from := st.Members[a.From.String()]
-	from.Retired = a.Epoch
+	from.Retired, from.ReplacedAt = a.Epoch, a.boundAt()
 	if from.Want == nil || from.Want.Kind != ShapeParked {
 		from.Want, from.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(a.From)}}, ""
 	}
@@ -287,6 +287,16 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	st.CompletedAt = at
 	s.countOutage(a.From.Site, at, a.Rules)
 	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))
+}
+
+// boundAt is when the target was seen bound; zero before.
+func (a Attempt) boundAt() time.Time {
+	for _, s := range a.Steps {
+		if s.Phase == PhaseBind {
+			return s.At
+		}
+	}
+	return time.Time{}
 }
 
 // leaveBehind notes of every other member from where on it may differ from the new primary. What followed a primary that

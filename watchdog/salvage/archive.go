@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
@@ -24,6 +25,9 @@ type Job struct {
 	Origin string
 	// UpTo is the primary's last sequence at its promotion; 0: unknown.
 	UpTo uint64
+	// Since is when the new primary was bound, by the caller's clock; zero: unknown. What the old origin stored later is
+	// counted apart.
+	Since time.Time
 	// Progress, when set, hears about every thousand messages and at the end of every stage.
 	Progress func(Progress)
 }
@@ -56,6 +60,11 @@ type Account struct {
 	Messages  uint64 `json:"messages"`
 	OnPrimary uint64 `json:"on_primary"` // of Messages: the new primary has them, too
 	Bytes     uint64 `json:"bytes"`      // subjects, headers and data
+	// FirstAt and LastAt are when the old origin stored the first and the last of them.
+	FirstAt time.Time `json:"first_at,omitzero"`
+	LastAt  time.Time `json:"last_at,omitzero"`
+	// Captured are those that it stored beside the new primary, after Job.Since.
+	Captured policy.Stored `json:"captured,omitzero"`
 	// Digest is the SHA-256, in hex, of all messages: see DESIGN.md.
 	Digest string `json:"digest"`
 }
@@ -169,7 +178,7 @@ func (a *archiver) fill(ctx context.Context) error {
 			return errOvertaken
 		}
 		if a.tail = nil; at.next == a.fork+1 && at.offset == 0 {
-			a.tail = newSummary()
+			a.tail = newSummary(a.Since)
 		}
 		done, err := a.copy(ctx, at)
 		if done || err != nil && !errors.Is(err, errOvertaken) {

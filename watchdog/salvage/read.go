@@ -1,18 +1,23 @@
 package salvage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sethvargo/go-retry"
 )
 
 const (
 	readMessages = 1000    // that a consumer may send ahead
 	readBytes    = 8 << 20 // the same
 	readIdle     = time.Minute
+	readBeat     = time.Second // the consumer says at least as often that it is there
+	readSilent   = 10          // times in a row that twice that time passes without it, until a reading fails
 )
 
 // read calls each with every message of a range, in order, like scan, but through a consumer where the stream allows
@@ -71,32 +76,80 @@ func follow(ctx context.Context, c jetstream.Consumer, to uint64, each func(*mes
 	if c.CachedInfo().NumPending == 0 {
 		return nil
 	}
-	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes))
+	f := &follower{to: to, each: each}
+	m, err := firstOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := f.take(m); err != nil || f.done {
+		return err
+	}
+	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes), jetstream.PullExpiry(10*readBeat), jetstream.PullHeartbeat(readBeat))
 	if err != nil {
 		return err
 	}
 	defer it.Stop()
-	for {
-		delivered, err := it.Next(jetstream.NextContext(ctx))
+	for silent := 0; !f.done; {
+		m, err := it.Next(jetstream.NextContext(ctx))
+		if errors.Is(err, jetstream.ErrNoHeartbeat) && silent < readSilent { // asked again by the next call
+			silent++
+			continue
+		}
 		if err != nil {
 			return kindOf(err)
 		}
-		meta, err := delivered.Metadata()
-		if err != nil {
+		silent = 0
+		if err := f.take(m); err != nil {
 			return err
-		}
-		seq := meta.Sequence.Stream
-		if seq > to {
-			return nil
-		}
-		m := &message{seq: seq, at: meta.Timestamp.UTC(), subject: delivered.Subject(), parsed: delivered.Headers(), data: delivered.Data()}
-		if err := each(m); err != nil {
-			return err
-		}
-		if seq == to || meta.NumPending == 0 {
-			return nil
 		}
 	}
+	return nil
+}
+
+// firstOf takes a consumer's first message. One that was made a moment ago, on a replicated stream, may not be listening
+// yet as far as the server knows that we are connected to: the request is then answered with "no responders", which the
+// client's iterators pass over, and wait.
+func firstOf(ctx context.Context, c jetstream.Consumer) (m jetstream.Msg, err error) {
+	backoff := retry.WithMaxDuration(leaderless, retry.NewConstant(5*time.Millisecond))
+	return m, retry.Do(ctx, backoff, func(context.Context) error {
+		batch, err := c.Fetch(1, jetstream.FetchMaxWait(askPatience))
+		if err != nil {
+			return kindOf(err)
+		}
+		if m = <-batch.Messages(); m != nil {
+			return nil
+		}
+		err = batch.Error()
+		if err == nil || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) {
+			return retry.RetryableError(fmt.Errorf("no message, though there are some: %w", kindOf(cmp.Or(err, nats.ErrTimeout))))
+		}
+		return kindOf(err)
+	})
+}
+
+// follower passes on what a consumer delivers.
+type follower struct {
+	to        uint64
+	each      func(*message) error
+	delivered uint64
+	done      bool
+}
+
+// take passes a message on. Of what is delivered without acknowledgements nothing comes again: a delivery that is missing
+// is an error.
+func (f *follower) take(delivered jetstream.Msg) error {
+	meta, err := delivered.Metadata()
+	if err != nil {
+		return err
+	}
+	if f.delivered++; meta.Sequence.Consumer != f.delivered {
+		return fmt.Errorf("delivery %d was lost: the next one was %d", f.delivered, meta.Sequence.Consumer)
+	}
+	seq := meta.Sequence.Stream
+	if f.done = seq >= f.to || meta.NumPending == 0; seq > f.to {
+		return nil
+	}
+	return f.each(&message{seq: seq, at: meta.Timestamp.UTC(), subject: delivered.Subject(), parsed: delivered.Headers(), data: delivered.Data()})
 }
 
 func isDamage(err error) bool { return errors.Is(err, errDamaged) }
@@ -132,8 +185,8 @@ func unpack(ctx context.Context, archive Side, from uint64, each func(*parcel) e
 }
 
 // readBack adds up what an archive holds.
-func readBack(ctx context.Context, archive Side) (*summary, error) {
-	s := newSummary()
+func readBack(ctx context.Context, archive Side, since time.Time) (*summary, error) {
+	s := newSummary(since)
 	err := unpack(ctx, archive, 1, func(p *parcel) error {
 		s.add(p.message)
 		if p.onPrimary > 0 {
