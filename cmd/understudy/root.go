@@ -39,6 +39,7 @@ func commands(a *app) []*cobra.Command {
 		resumeCommand(a),
 		reloadCommand(a),
 		signalCommand(a),
+		salvageCommand(a),
 		configCommand(a),
 		healthcheckCommand(a),
 		versionCommand(a),

@@ -29,6 +29,7 @@ type ack struct {
 	Stream    string          `json:"stream"`
 	Seq       uint64          `json:"seq"`
 	Duplicate bool            `json:"duplicate"`
+	Domain    string          `json:"domain"`
 	Error     *jsapi.APIError `json:"error"`
 }
 
