@@ -22,8 +22,9 @@ var allowed = map[string][]string{
 	"watchdog/jsapi":    {},
 	"watchdog/look":     {"policy", "watchdog/jsapi"},
 	"watchdog/probe":    {"policy", "watchdog/jsapi", "watchdog/look"},
-	"watchdog/failover": {"policy", "watchdog/jsapi", "watchdog/look", "watchdog/salvage"},
 	"watchdog/salvage":  {"policy", "watchdog/jsapi", "watchdog/natslab"},
+	"watchdog/dedup":    {"policy", "watchdog/jsapi"},
+	"watchdog/failover": {"policy", "watchdog/dedup", "watchdog/jsapi", "watchdog/look", "watchdog/salvage"},
 	"watchdog/api":      {"policy"},
 	"watchdog/config":   {"policy", "election"}, // what the peers accept as a certificate
 	"watchdog/natslab":  {},
