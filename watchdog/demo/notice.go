@@ -97,7 +97,8 @@ func (w *watcher) lookAtStream(e api.StreamStatus) {
 			w.atLeast = a.Loss.AtLeast
 		}
 	}
-	if e.Primary.Site != origin {
+	w.lookAtCare(e)
+	if w.moved = w.moved || e.Primary.Site != origin; w.moved {
 		return
 	}
 	for _, o := range e.Observers {
@@ -208,6 +209,19 @@ func (w *watcher) entry(e policy.Entry) string {
 		return w.phase(e)
 	case "failover_completed":
 		return "FAILED OVER: " + e.Reason.Text
+	case "switchover_started":
+		w.phaseAt = e.At
+		return "LOGGED before anything is written: " + e.Reason.Text
+	case "switchover_completed":
+		return "SWITCHED OVER: " + e.Reason.Text
+	case "origin_returned":
+		return "THE OLD ORIGIN IS BACK: " + e.Reason.Text
+	case "origin_fenced":
+		return "FENCED: " + e.Reason.Text
+	case "tail_salvaged":
+		return "SALVAGED: " + e.Reason.Text
+	case "rejoined":
+		return "REJOINED: " + e.Reason.Text
 	case "waiting":
 		w.reason = e.Reason
 		return fmt.Sprintf("waits (%s): %s", e.Reason.Code, e.Reason.Text)
@@ -219,9 +233,13 @@ func (w *watcher) phase(e policy.Entry) string {
 	name, text, _ := strings.Cut(e.Reason.Text, ": ")
 	took := e.At.Sub(w.phaseAt)
 	w.phaseAt = e.At
-	if policy.Phase(name) == policy.PhaseBind {
+	if policy.Phase(name) == policy.PhaseBind && w.t.bound.IsZero() {
 		w.t.bound = e.At
 	}
+	return phaseText(name, took, text)
+}
+
+func phaseText(name string, took time.Duration, text string) string {
 	return fmt.Sprintf("%-8s done in %4d ms: %s", name, took.Milliseconds(), text)
 }
 

@@ -62,6 +62,18 @@ func (t *teller) fault(at time.Time, text string) {
 	t.flush(time.Now())
 }
 
+// chapter prints the title of a part, after all that was kept until now.
+func (t *teller) chapter(title string) {
+	t.flush(time.Now())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.o.JSON {
+		t.json(Moment{Who: "demo", Kind: "chapter", Text: title})
+		return
+	}
+	fmt.Fprintf(t.out, "\n%s\n", t.bold(title))
+}
+
 func (t *teller) now(who, kind, text string) { t.at(time.Now(), who, kind, text) }
 
 // at keeps a moment until flush prints it.

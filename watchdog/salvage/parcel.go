@@ -21,8 +21,8 @@ const (
 	headerPart      = "Understudy-Part"          // OFFSET/TOTAL in bytes, when one message of the archive could not hold it
 )
 
-// headerSalvage marks a replayed message on the primary: NAME/EPOCH/SEQ.
-const headerSalvage = "Understudy-Salvage"
+// HeaderReplayed marks a replayed message on the primary: NAME/EPOCH/SEQ.
+const HeaderReplayed = "Understudy-Salvage"
 
 // errDamaged says that an archive does not read as one.
 var errDamaged = errors.New("the archive is damaged")

@@ -34,7 +34,7 @@ func (t *tally) want(k key) {
 func (t *tally) look(ctx context.Context, primary Side, from, to uint64) error {
 	return primary.read(ctx, from, to, func(m *message) error {
 		k, counted := m.key()
-		mark := m.value(headerSalvage)
+		mark := m.value(HeaderReplayed)
 		if !counted || mark == "" {
 			t.saw(k, m.seq)
 		}
