@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
@@ -9,47 +10,52 @@ import (
 
 // careOf is what was told of the care of one member.
 type careOf struct {
-	epoch uint64
-	steps int
-	last  policy.Phase // the one that ran when it was looked at last
-	since time.Time
+	policy.Aftercare           // as it was looked at last
+	seen             time.Time // when that was
+	told             int       // steps
 }
 
-// lookAtCare tells the phases that the care of a member has gone through since the last look. A care that is over is
-// listed no more: then what ran last is done, too.
+// lookAtCare tells what care of a member has begun, and the phases that it has gone through, since the last look. A care
+// that is over is listed no more: then what ran last is done, too.
 func (w *watcher) lookAtCare(e api.StreamStatus) {
 	running := map[string]bool{}
 	for _, c := range e.Aftercare {
 		key := c.Member.String()
-		told, ok := w.care[key]
-		if !ok || told.epoch != c.Epoch {
-			told = careOf{epoch: c.Epoch, since: c.BeganAt}
+		was, ok := w.care[key]
+		if !ok || !was.BeganAt.Equal(c.BeganAt) {
+			was = careOf{}
+			w.tell.at(c.BeganAt, "watchdogs", "aftercare_started", careText(c.Aftercare, e.Primary))
 		}
-		for ; told.steps < len(c.Steps); told.steps++ {
-			s := c.Steps[told.steps]
-			w.careStep(s.At, key, s.Phase, s.Took, s.Text)
-			told.since = s.At
+		for ; was.told < len(c.Steps); was.told++ {
+			w.careStep(c.Steps[was.told])
 		}
-		told.last = c.Phase
-		w.care[key], running[key] = told, true
+		w.care[key], running[key] = careOf{c.Aftercare, time.Now(), was.told}, true
 	}
-	for key, told := range w.care {
-		if running[key] {
-			continue
+	for key, c := range w.care {
+		if !running[key] {
+			w.careEnded(c)
+			delete(w.care, key)
 		}
-		if told.last == policy.PhaseCatchUp {
-			w.careStep(time.Now(), key, told.last, time.Since(told.since), key+" has caught up")
-		}
-		delete(w.care, key)
 	}
 }
 
-func (w *watcher) careStep(at time.Time, member string, p policy.Phase, took time.Duration, text string) {
-	switch p {
-	case policy.PhaseArchive: // told by the log, with its account
-		text = member + " is archived as far as it has more than the new primary"
-	case policy.PhaseArchived:
-		return
+// careEnded tells the last phase. It ended between two looks.
+func (w *watcher) careEnded(c careOf) {
+	if c.Phase == policy.PhaseCatchUp && len(c.Steps) > 0 {
+		w.careStep(policy.StepRecord{Phase: c.Phase, Took: time.Since(c.Steps[len(c.Steps)-1].At), At: c.seen,
+			Text: fmt.Sprintf("%s holds all that %s holds", c.Member, c.Follow)})
 	}
-	w.tell.at(at, "watchdogs", "phase_done", phaseText(string(p), took, text))
+}
+
+func (w *watcher) careStep(s policy.StepRecord) {
+	if s.Phase != policy.PhaseArchived { // no work, but the word to go on
+		w.tell.at(s.At, "watchdogs", "phase_done", phaseText(string(s.Phase), s.Took, s.Text))
+	}
+}
+
+func careText(c policy.Aftercare, primary policy.MemberID) string {
+	if c.Kind == policy.CareRepoint {
+		return fmt.Sprintf("NEXT: %s still follows the former primary, and is made a mirror of %s", c.Member, primary)
+	}
+	return fmt.Sprintf("NEXT: what only %s holds is archived; then it is made a mirror of %s", c.Member, primary)
 }

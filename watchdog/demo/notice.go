@@ -12,12 +12,13 @@ import (
 // stoppedAfter is how long no publisher must get an ack before publishing counts as stopped.
 const stoppedAfter = 300 * time.Millisecond
 
-// lookAtPublishers notices when publishing stops and goes on.
+// lookAtPublishers notices when publishing stops and goes on, outside of the origin's site.
 func (w *watcher) lookAtPublishers() {
 	list := w.p.since(w.attempts)
 	w.attempts += len(list)
 	for _, a := range list {
 		switch {
+		case a.who >= publisherCount:
 		case a.end == ackOK:
 			w.ack(a)
 		case !a.cut:
@@ -215,11 +216,14 @@ func (w *watcher) entry(e policy.Entry) string {
 	case "switchover_completed":
 		return "SWITCHED OVER: " + e.Reason.Text
 	case "origin_returned":
-		return "THE OLD ORIGIN IS BACK: " + e.Reason.Text
+		if e.Reason.Code == policy.DualCapture {
+			return "THE OLD ORIGIN IS BACK: " + e.Reason.Text
+		}
+		return "the former primary: " + e.Reason.Text
 	case "origin_fenced":
 		return "FENCED: " + e.Reason.Text
-	case "tail_salvaged":
-		return "SALVAGED: " + e.Reason.Text
+	case "aftercare_started", "tail_salvaged":
+		return "" // lookAtCare tells it
 	case "rejoined":
 		return "REJOINED: " + e.Reason.Text
 	case "waiting":

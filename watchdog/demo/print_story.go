@@ -16,11 +16,11 @@ func (t *teller) storyAccounts(r Result) string {
 	return accountTable([]table.Row{
 		{"acked", r.Acked, "threshold", ms(r.ThresholdMS)},
 		{"on the primary", r.OnPrimary, "fault → decided", ms(r.DecideMS)},
-		{"left behind by the failover (tail)", r.Tail, "decided → subjects bound", ms(r.PromoteMS)},
-		{"  of these archived", r.Salvaged, "acks again, beyond the threshold", ms(r.BeyondThresholdMS)},
-		{"  on the primary by replay, acked or not", r.Replayed, "longest time without an ack", ms(r.PublishGapMS)},
-		{"lost", r.Lost, "old origin seen taking messages, too", ms(r.DualCaptureMS)},
-		{"stored twice", r.Duplicates, "switchover: longest time without an ack", ms(r.SwitchoverGapMS)},
+		{"left behind by the failover: the tail", r.Tail, "decided → subjects bound", ms(r.PromoteMS)},
+		{"  archived", r.Salvaged, "acks again, beyond the threshold", ms(r.BeyondThresholdMS)},
+		{"  replayed, unacked ones included", r.Replayed, "longest time without an ack", ms(r.PublishGapMS)},
+		{"lost", r.Lost, "old origin took messages, too", ms(r.DualCaptureMS)},
+		{"stored twice", r.Duplicates, "the same in the switchover", ms(r.SwitchoverGapMS)},
 		{"missed by the durable", missed, "", ""},
 		{"got by it more than once", r.Redelivered, "", ""},
 	})

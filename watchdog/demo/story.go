@@ -115,7 +115,7 @@ func (st *story) chapter(ctx context.Context, title string) error {
 // lose is the failover, with a tail: before the fault the origin's site is cut off from replication for as long as its own
 // publisher needs for some messages.
 func (st *story) lose(ctx context.Context) error {
-	if err := st.until(ctx, "the worker reads", st.worker.reads); err != nil {
+	if err := poll(ctx, func(context.Context) error { return st.worker.reads() }); err != nil {
 		return err
 	}
 	st.tell.chapter("1. The origin is lost, with messages that nobody else has")
@@ -147,7 +147,7 @@ func (st *story) cutAndInflict(ctx context.Context) error {
 			return err
 		}
 	}
-	err := st.until(ctx, "a tail", func() error {
+	err := poll(ctx, func(context.Context) error { // and nothing else, since the fault is due
 		if n := st.p.insideAcked(attempts); n < tailAcks {
 			return fmt.Errorf("the publisher at %s has %d acks since the cut, want %d", origin, n, tailAcks)
 		}
@@ -262,8 +262,9 @@ func (st *story) switchBack(ctx context.Context) error {
 	if err := st.until(ctx, "publishers go on", func() error { return st.p.flowingSince(st.attempts, streamName) }); err != nil {
 		return err
 	}
-	st.gap = longestGap(st.p.since(st.attempts))
-	st.tell.now("publishers", "resumed", fmt.Sprintf("go on at %s; for %d ms nothing was acked", streamName, st.gap.Milliseconds()))
+	var resumed time.Time
+	st.gap, resumed = longestGap(st.p.since(st.attempts))
+	st.tell.at(resumed, "publishers", "resumed", fmt.Sprintf("go on; for %d ms nothing was acked", st.gap.Milliseconds()))
 	if err := st.lookForDurable(ctx); err != nil {
 		return err
 	}
@@ -278,7 +279,9 @@ func (st *story) askForSwitchover(ctx context.Context) (epoch uint64, err error)
 	r := api.Request{Verb: api.VerbSwitchover, Stream: streamName, Site: origin, By: "operator", DeadlineMS: switchoverDeadline.Milliseconds()}
 	st.tell.now("operator", "command", fmt.Sprintf("understudy switchover %s --to %s", streamName, origin))
 	err = st.until(ctx, "a switchover is granted", func() error {
-		resp, err := ask(ctx, st.w.dogs()[0], func(ctx context.Context, c *api.Client) (api.Response, error) { return c.Do(ctx, r) })
+		ctx, cancel := context.WithTimeout(ctx, api.Timeout)
+		defer cancel()
+		resp, err := st.w.dogs()[0].Client().Do(ctx, r)
 		if err == nil && resp.Outcome != api.OutcomeDone {
 			err = fmt.Errorf("%s: %s", resp.Outcome, resp.Reason.Text)
 		}
@@ -288,18 +291,17 @@ func (st *story) askForSwitchover(ctx context.Context) (epoch uint64, err error)
 	return epoch, err
 }
 
-// longestGap is the longest time between two acks, of whichever publisher.
-func longestGap(list []attempt) time.Duration {
-	var gap time.Duration
+// longestGap is the longest time between two acks, of whichever publisher outside, and when it ended.
+func longestGap(list []attempt) (gap time.Duration, end time.Time) {
 	var last time.Time
 	for _, a := range list {
-		if a.end != ackOK || a.at.Before(last) {
+		if a.end != ackOK || a.who >= publisherCount || a.at.Before(last) {
 			continue
 		}
-		if !last.IsZero() {
-			gap = max(gap, a.at.Sub(last))
+		if !last.IsZero() && a.at.Sub(last) > gap {
+			gap, end = a.at.Sub(last), a.at
 		}
 		last = a.at
 	}
-	return gap
+	return gap, end
 }
