@@ -31,7 +31,11 @@ func (w *watcher) lookAtPublishers() {
 		if f.end == ackFail {
 			why = "nobody takes messages (no responders)"
 		}
-		w.tell.at(later(w.lastAck, w.t.fault), "publishers", "stopped", "the last ack; from here on "+why)
+		text := "the last ack; from here on " + why
+		if before := w.t.fault.Sub(w.lastAck); before > stoppedAfter {
+			text = fmt.Sprintf("had their last ack %s before; since then %s", seconds(before), why)
+		}
+		w.tell.at(later(w.lastAck, w.t.fault), "publishers", "stopped", text)
 	}
 }
 

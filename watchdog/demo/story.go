@@ -136,27 +136,24 @@ func (st *story) lose(ctx context.Context) error {
 }
 
 func (st *story) cutAndInflict(ctx context.Context) error {
-	attempts := len(st.p.since(0))
-	if st.o.Fault == Partition {
-		if err := st.doFault(ctx, st.w, st.p); err != nil {
-			return err
-		}
-	} else {
-		st.w.begin(ctx, fmt.Sprintf("replication from %s breaks off; inside, a publisher goes on", origin))
-		if err := st.replication(natslab.BlackHole); err != nil {
-			return err
-		}
+	if st.o.Fault == Partition { // the tail comes by itself
+		return st.doFault(ctx, st.w, st.p)
 	}
-	err := poll(ctx, func(context.Context) error { // and nothing else, since the fault is due
+	st.tell.now("FAULT", "fault", fmt.Sprintf("%s is cut off from replication and from the publishers outside; inside, one goes on", origin))
+	attempts := len(st.p.since(0))
+	if err := st.replication(natslab.BlackHole); err != nil {
+		return err
+	}
+	err := poll(ctx, func(context.Context) error {
 		if n := st.p.insideAcked(attempts); n < tailAcks {
 			return fmt.Errorf("the publisher at %s has %d acks since the cut, want %d", origin, n, tailAcks)
 		}
 		return nil
 	})
-	if err != nil || st.o.Fault == Partition {
+	if err != nil {
 		return err
 	}
-	st.tell.now("FAULT", "fault", fmt.Sprintf("%s, after %d more acks", faultText(st.o), st.p.insideAcked(attempts)))
+	st.w.begin(ctx, fmt.Sprintf("%s; %d messages were acked there since the cut", faultText(st.o), st.p.insideAcked(attempts)))
 	return st.inflict(ctx)
 }
 

@@ -16,7 +16,7 @@ const tellDelay = 800 * time.Millisecond
 
 // Moment is one line of the timeline.
 type Moment struct {
-	// T is in milliseconds since the fault; absent before it.
+	// T is in milliseconds since the fault; absent while the world is built, negative shortly before the fault.
 	T    *int64 `json:"t_ms,omitempty"`
 	Who  string `json:"who"`
 	Kind string `json:"kind"`
@@ -80,8 +80,7 @@ func (t *teller) now(who, kind, text string) { t.at(time.Now(), who, kind, text)
 func (t *teller) at(at time.Time, who, kind, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ms := at.Sub(t.zero).Milliseconds()
-	t.waiting = append(t.waiting, Moment{T: &ms, Who: who, Kind: kind, Text: clean(text), at: at})
+	t.waiting = append(t.waiting, Moment{Who: who, Kind: kind, Text: clean(text), at: at})
 }
 
 // flush prints the moments up to a time, in order.
@@ -93,6 +92,8 @@ func (t *teller) flush(until time.Time) {
 		return cmp.Or(m.at.Compare(until), -1)
 	})
 	for _, m := range t.waiting[:n] {
+		ms := m.at.Sub(t.zero).Milliseconds()
+		m.T = &ms
 		if t.o.JSON {
 			t.json(m)
 		} else {

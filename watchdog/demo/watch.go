@@ -70,7 +70,7 @@ func (w *watcher) begin(ctx context.Context, text string) {
 	w.attempts = len(w.p.since(0))
 	w.t.fault, w.changed = time.Now(), time.Now()
 	for _, a := range w.p.since(0) {
-		if a.end == ackOK && a.at.After(w.lastAck) {
+		if a.end == ackOK && a.who < publisherCount && a.at.After(w.lastAck) {
 			w.lastAck = a.at
 		}
 	}
