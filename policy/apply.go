@@ -38,6 +38,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
+	case c.Adopt != nil:
+		return applyStream(s, c.Adopt.Stream, c, (*StreamState).adopt)
 	case c.Hold != nil:
 		return applyHold(s, c)
 	case c.Override != nil:
@@ -211,7 +213,7 @@ func (st *StreamState) result(s *State, c Command) error {
 
 func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error {
 	a := st.Attempt
-	next := a.Phase.next(a.Kind)
+	next := a.next()
 	if next.Row().Final {
 		if w, open := st.blocksEnd(); open {
 			return refuse("write %s is open", w.ID)
@@ -221,6 +223,9 @@ func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error 
 	a.FenceDebt = a.FenceDebt || r.FenceDebt
 	if r.LastSeq > 0 {
 		a.LastSeq = r.LastSeq
+	}
+	if r.Seed != nil {
+		a.Seed = r.Seed
 	}
 	s.note(at, st.Name, a.Epoch, "phase_done", Reason{Code: InProgress, Text: string(a.Phase) + ": " + r.Reason.Text})
 	a.Waiting, a.Phase = reasonf(InProgress, "%s is done", a.Phase), next

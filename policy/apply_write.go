@@ -82,9 +82,9 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 		member MemberID
 		phases []Phase
 	}{
-		WritePark:    {a.From, []Phase{PhaseFence, PhaseDrain, PhasePromote, PhaseBind, PhaseVerify}},
+		WritePark:    {a.From, []Phase{PhaseFence, PhaseDrain, PhasePromote, PhaseSeed, PhaseConsumers, PhaseBind, PhaseVerify}},
 		WriteDelete:  {a.From, []Phase{PhaseFence}},
-		WritePromote: {a.Target, []Phase{PhasePromote, PhaseBind}},
+		WritePromote: {a.Target, []Phase{PhasePromote, PhaseSeed, PhaseConsumers, PhaseBind}},
 		WriteBind:    {a.Target, []Phase{PhaseBind, PhaseVerify}},
 		WriteUnpark:  {a.From, []Phase{PhaseAborting}},
 	}[w.Kind]
@@ -131,8 +131,8 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted, m.Gone = true, false
 	}
-	if took := c.How == ClosedReplied || c.How == ClosedSeen; took {
-		m.closedCare(*w)
+	if w.Kind == WriteCreate && (c.How == ClosedReplied || c.How == ClosedSeen) {
+		m.Deleted = false
 	}
 	undone := c.How == ClosedRefused || c.How == ClosedNotSent
 	if a := st.Attempt; a != nil && w.Kind == WriteDelete && undone {

@@ -24,6 +24,7 @@ type Command struct {
 	Override *OverrideCommand `json:"override,omitempty"`
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
 	Care     *CareCommand     `json:"care,omitempty"`
+	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.
@@ -76,6 +77,8 @@ type ResultCommand struct {
 	// Facts that the phase found; zero values leave the attempt as it is.
 	FenceDebt bool   `json:"fence_debt,omitempty"`
 	LastSeq   uint64 `json:"last_seq,omitempty"`
+
+	Seed *SeedRecord `json:"seed,omitempty"`
 }
 
 // Outcome is what a phase came to.

@@ -240,7 +240,7 @@ func (s *Sim) read(w *worker) bool {
 }
 
 func (s *Sim) views(st policy.StreamState) policy.Views {
-	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true}
+	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true, Seed: &policy.SeedRecord{}}
 	here := s.rules.Watchdogs[s.leader]
 	e, snap := s.world.look(here, a.From.Site, a.From)
 	if snap == nil && a.Shared {
@@ -249,7 +249,7 @@ func (s *Sim) views(st policy.StreamState) policy.Views {
 	v.Members[a.From.String()] = policy.View{Evidence: e, Snapshot: snap}
 	e, snap = s.world.look(here, a.Target.Site, a.Target)
 	v.Members[a.Target.String()] = policy.View{Evidence: e, Snapshot: snap}
-	v.Owners, v.OwnersEvidence = s.world.owners(here, a.Target.Site)
+	v.Owners, v.OwnersEvidence = s.world.owners(here, a.Target.Site, a.Subjects)
 	if from := v.Members[a.From.String()]; from.Evidence == policy.AnsweredParked {
 		v.Drained, v.DrainedKnown = from.Snapshot.LastSeq, true
 	} else if s.rnd.IntN(2) == 0 {

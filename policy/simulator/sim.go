@@ -19,7 +19,9 @@ type Options struct {
 	// Rejoin and Repoint are the config's.
 	Rejoin  policy.Rejoin
 	Repoint policy.Repoint
-	Break   Mutation
+	// Hands lets a person change streams past Understudy, lose its stores, and adopt.
+	Hands bool
+	Break Mutation
 }
 
 // Mutation breaks one rule on purpose, to show that the checks would see it.
@@ -73,7 +75,7 @@ func New(o Options) *Sim {
 		name: {Name: name, Origin: origin, Mirrors: []policy.MirrorRule{{MemberID: west, Priority: 10}, {MemberID: eu}},
 			Mode: policy.ModeUnattended, Interval: time.Second, Threshold: 5 * time.Second, MaxLoss: 1 << 40,
 			Cooldown: 20 * time.Second, Release: s.o.Release,
-			Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
+			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
 	}}
 	if !o.Shared {
 		sr := s.rules.Streams[name]
@@ -138,6 +140,8 @@ func (s *Sim) event() {
 		s.abandon()
 	case n < 94:
 		s.switchover()
+	case n < 97 && s.o.Hands:
+		s.hand()
 	default:
 		s.world.publish()
 	}
@@ -172,15 +176,14 @@ func (s *Sim) override() {
 }
 
 // abandon gives the target of a failover up, which the policy allows only when nobody reaches it.
-func (s *Sim) abandon() {
+func (s *Sim) abandon() bool {
 	a := s.st().Attempt
-	if a == nil {
-		return
+	if a == nil || s.propose(policy.Command{Abandon: &policy.AbandonCommand{Stream: name, Site: a.Target.Site, By: "sim"}}) != nil {
+		return false
 	}
-	if s.propose(policy.Command{Abandon: &policy.AbandonCommand{Stream: name, Site: a.Target.Site, By: "sim"}}) == nil {
-		s.log("epoch %d is abandoned", a.Epoch)
-		s.seen.Abandoned++
-	}
+	s.log("epoch %d is abandoned", a.Epoch)
+	s.seen.Abandoned++
+	return true
 }
 
 // switchover asks for one to any site.
@@ -292,6 +295,9 @@ func (s *Sim) becalm() {
 	s.elect()
 	for range 40 {
 		s.doRound()
+		if s.o.Hands {
+			s.mend()
+		}
 		for range 30 {
 			if len(s.workers) == 0 {
 				break

@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
@@ -150,6 +152,45 @@ func (p *pair) cutArchive(stream string, archived map[uint64]*jetstream.RawStrea
 		}
 		p.send(m)
 	}
+}
+
+// TestArchiveThatLosesItsConnection is called again with a new one.
+func TestArchiveThatLosesItsConnection(t *testing.T) {
+	const tail = 5000
+	for name, lose := range map[string]func(salvage.Job){
+		"to the old origin":  func(j salvage.Job) { j.Old.Conn.Close() },
+		"to the new primary": func(j salvage.Job) { j.Primary.Conn.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := parted(t, tail)
+			job := p.job()
+			job.Progress = func(pr salvage.Progress) {
+				if pr.Done > tail/2 {
+					lose(job)
+				}
+			}
+			if _, err := salvage.Archive(p.ctx, job); !errors.Is(err, jsapi.ErrDisconnected) {
+				t.Fatalf("got %v, want %v", err, jsapi.ErrDisconnected)
+			}
+			p.old, p.new = p.side("OLD"), p.side("NEW")
+			if got := p.archive(); got.Messages != tail || p.state(got.Stream).Msgs != tail {
+				t.Errorf("%+v, and %d in the archive", got, p.state(got.Stream).Msgs)
+			}
+		})
+	}
+}
+
+func TestArchiveOfAnotherStream(t *testing.T) {
+	p := parted(t, 3)
+	job := p.job()
+	job.Created = time.Now()
+	if _, err := salvage.Archive(p.ctx, job); !errors.Is(err, salvage.ErrRecreated) {
+		t.Errorf("got %v, want %v", err, salvage.ErrRecreated)
+	}
+	s, err := p.js.Stream(p.ctx, "OLD")
+	p.must(nil, err)
+	job.Created = s.CachedInfo().Created
+	p.must(salvage.Archive(p.ctx, job))
 }
 
 // TestArchiveByMany has several leaders at it at once, one of which is stopped in the midst of it.

@@ -29,8 +29,9 @@ func peak(t *testing.T, n int) uint64 {
 	p := newPair(t)
 	p.publish("b", 10)
 	p.promote()
-	p.flood(n)
+	p.flood(n, 2048)
 	p.switchOver()
+	p.flood(30_000, 0) // of the primary's own: so many that passes over them are dear, and batches large
 	job := p.job()
 	base := heap()
 	most := base
@@ -55,14 +56,14 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// flood stores n messages of 2 KiB, as fast as can be.
-func (p *pair) flood(n int) {
+// flood stores n messages of a size, as fast as can be.
+func (p *pair) flood(n, size int) {
 	p.tb.Helper()
-	data := bytes.Repeat([]byte("f"), 2048)
+	data := bytes.Repeat([]byte("f"), size)
 	js, err := jetstream.New(p.js.Conn(), jetstream.WithPublishAsyncMaxPending(1000))
 	p.must(nil, err)
 	for i := range n {
-		p.must(js.PublishMsgAsync(&nats.Msg{Subject: "o.flood", Data: data, Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint(i)}}}))
+		p.must(js.PublishMsgAsync(&nats.Msg{Subject: "o.flood", Data: data, Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint(size, "-", i)}}}))
 	}
 	select {
 	case <-js.PublishAsyncComplete():

@@ -204,7 +204,7 @@ func (g *group) message(f *fate) *nats.Msg {
 	if f.id() == "" {
 		h.Set(nats.MsgIdHdr, fmt.Sprintf("understudy-%s-%d-%d", g.meta.Name, g.meta.Epoch, f.seq))
 	}
-	h.Set(HeaderReplayed, g.mark(f.seq))
+	h.Set(headerSalvage, g.mark(f.seq))
 	if g.latest {
 		h.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(f.after, 10))
 	}
@@ -219,7 +219,7 @@ func stale(header string) bool {
 		"Nats-Batch-",                          // waits for the rest of a batch
 		"Nats-Schedule-Next", "Nats-Scheduler", // removes a schedule that may be another by now
 		"Nats-Trace-", "Nats-Required-Api-Level", // was for the servers then
-		HeaderReplayed,
+		headerSalvage,
 	} {
 		if strings.HasPrefix(header, prefix) {
 			return true
@@ -270,7 +270,7 @@ func (g *group) supersede(ctx context.Context, wave []*fate) error {
 
 // older says that a message of the primary is the replay of an earlier one of the same archive.
 func (g *group) older(m *message, seq uint64) bool {
-	mark := m.value(HeaderReplayed)
+	mark := m.value(headerSalvage)
 	i := strings.LastIndexByte(mark, '/')
 	n, err := strconv.ParseUint(mark[i+1:], 10, 64)
 	return err == nil && mark == g.mark(n) && n < seq

@@ -21,8 +21,11 @@ const (
 	headerPart      = "Understudy-Part"          // OFFSET/TOTAL in bytes, when one message of the archive could not hold it
 )
 
-// HeaderReplayed marks a replayed message on the primary: NAME/EPOCH/SEQ.
-const HeaderReplayed = "Understudy-Salvage"
+// headerSalvage marks a replayed message on the primary: NAME/EPOCH/SEQ.
+const headerSalvage = "Understudy-Salvage"
+
+// HeaderReplayed is headerSalvage for those who count what a replay brought.
+const HeaderReplayed = headerSalvage
 
 // errDamaged says that an archive does not read as one.
 var errDamaged = errors.New("the archive is damaged")

@@ -32,7 +32,7 @@ func (s Side) read(ctx context.Context, from, to uint64, each func(*message) err
 		return s.scan(ctx, from, to, each)
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: make a consumer: %w", s, kindOf(err))
+		return fmt.Errorf("read %s: make a consumer: %w", s, s.why(err))
 	}
 	defer remove()
 	if err := follow(ctx, consumer, to, each); err != nil && !errors.Is(err, errEnough) {

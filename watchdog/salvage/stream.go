@@ -18,7 +18,7 @@ const (
 )
 
 // maxSeq stands for a stream's end.
-const maxSeq = math.MaxUint64
+const maxSeq uint64 = math.MaxUint64
 
 // StreamName is the archive's, of one failover of a guarded stream.
 func StreamName(name string, epoch uint64) string {
