@@ -34,8 +34,12 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Decision.Stream, c, (*StreamState).decided)
 	case c.Approve != nil:
 		return applyStream(s, c.Approve.Stream, c, (*StreamState).approve)
+	case c.Care != nil:
+		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
+	case c.Adopt != nil:
+		return applyStream(s, c.Adopt.Stream, c, (*StreamState).adopt)
 	case c.Hold != nil:
 		return applyHold(s, c)
 	case c.Override != nil:
@@ -137,7 +141,7 @@ func (st *StreamState) begin(s *State, c Command) error {
 		return refuse("failover %d is running", st.Attempt.Epoch)
 	case b.Term != st.Clock.Term || b.Round != st.Clock.Round:
 		return refuse("a newer round is in the log")
-	case st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0 || len(st.Round.LastUp) > 0:
+	case !a.planned() && (st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0 || len(st.Round.LastUp) > 0):
 		return refuse("the newest round does not agree that %s is down", st.Primary)
 	case a.Epoch != st.Epoch+1 || a.From != st.Primary || a.Target == st.Primary:
 		return refuse("the attempt is not the next one of %s", st.Primary)
@@ -149,20 +153,32 @@ func (st *StreamState) begin(s *State, c Command) error {
 	if w, open := target.openExcept(); open {
 		return refuse("write %s to the target is open", w.ID)
 	}
+	if c, has := st.Aftercare[a.Target.String()]; has && c.Phase != PhaseCatchUp {
+		return refuse("%s is being made anew", a.Target)
+	}
 	for _, w := range st.openWrites() {
 		if w.beforeBegin(st.Primary) {
 			return refuse("write %s is open", w.ID)
 		}
 	}
-	a.Phase, a.PromoteOpened, a.DeleteOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, nil, c.At
+	if a.planned() {
+		if err := st.beginPlanned(); err != nil {
+			return err
+		}
+	}
+	a.Phase, a.PromoteOpened, a.DeleteOpened, a.ParkOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, false, nil, c.At
 	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
 	from := st.Members[a.From.String()]
 	from.FencedAt = time.Time{}
+	if a.Shared && !slices.Contains(from.SharesMeta, a.Target) {
+		from.SharesMeta = append(slices.Clone(from.SharesMeta), a.Target)
+	}
 	st.Members[a.From.String()] = from
 	for _, o := range s.overridesOf(st.Name) {
 		s.answer(o.ID, st.Name, reasonf(InProgress, "failover %d to %s has begun", a.Epoch, a.Target))
 	}
-	s.note(c.At, st.Name, a.Epoch, "failover_started", reasonf(InProgress, "failing over from %s to %s (%s)", a.From, a.Target, a.Trigger))
+	doing := map[AttemptKind]string{KindFailover: "failing over", KindSwitchover: "switching over"}[a.Kind]
+	s.note(c.At, st.Name, a.Epoch, string(a.Kind)+"_started", reasonf(InProgress, "%s from %s to %s (%s)", doing, a.From, a.Target, a.Trigger))
 	return nil
 }
 
@@ -187,7 +203,7 @@ func (st *StreamState) result(s *State, c Command) error {
 		if r.Reason.Code == Healthy { // the leader just got an answer: that is an up, whatever the votes say
 			st.Clock.Outage, st.Clock.Agreed, st.Clock.Blind = 0, 0, 0
 		}
-		s.note(c.At, st.Name, a.Epoch, "failover_aborting", r.Reason)
+		s.note(c.At, st.Name, a.Epoch, string(a.Kind)+"_aborting", r.Reason)
 		return nil
 	case OutcomeDone:
 		return st.phaseDone(s, c.At, r)
@@ -197,7 +213,7 @@ func (st *StreamState) result(s *State, c Command) error {
 
 func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error {
 	a := st.Attempt
-	next := a.Phase.next()
+	next := a.next()
 	if next.Row().Final {
 		if w, open := st.blocksEnd(); open {
 			return refuse("write %s is open", w.ID)
@@ -207,6 +223,9 @@ func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error 
 	a.FenceDebt = a.FenceDebt || r.FenceDebt
 	if r.LastSeq > 0 {
 		a.LastSeq = r.LastSeq
+	}
+	if r.Seed != nil {
+		a.Seed = r.Seed
 	}
 	s.note(at, st.Name, a.Epoch, "phase_done", Reason{Code: InProgress, Text: string(a.Phase) + ": " + r.Reason.Text})
 	a.Waiting, a.Phase = reasonf(InProgress, "%s is done", a.Phase), next
@@ -224,7 +243,8 @@ func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error 
 // repaired. What was sent to a target that was given up is repaired, too, whenever that answers.
 func (st *StreamState) blocksEnd() (Write, bool) {
 	for _, w := range st.openWrites() {
-		if st.Members[w.Member.String()].Abandoned > 0 {
+		_, cared := st.Aftercare[w.Member.String()]
+		if st.Members[w.Member.String()].Abandoned > 0 || cared && w.Member != st.Attempt.Target {
 			continue
 		}
 		if w.Kind != WritePark || w.Member == st.Attempt.Target {
@@ -243,12 +263,39 @@ func (st *StreamState) complete(s *State, at time.Time) {
 		from.Want, from.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(a.From)}}, ""
 	}
 	st.Members[a.From.String()] = from
-	st.Primary, st.CompletedAt = a.Target, at
+	st.Primary = a.Target
+	delete(st.Aftercare, a.Target.String())
+	target := st.Members[a.Target.String()]
+	target.Follows, target.Stray, target.ForkLimit = MemberID{}, 0, 0
+	st.Members[a.Target.String()] = target
+	st.leaveBehind(a)
 	st.Clock = Clock{Term: st.Clock.Term, Round: st.Clock.Round}
 	st.Round = StreamRound{}
 	st.Attempt, st.Last = nil, &a
+	if a.planned() {
+		s.note(at, st.Name, a.Epoch, "switchover_completed", reasonf(Healthy, "%s is the primary now, with all messages of %s", a.Target, a.From))
+		return
+	}
+	st.CompletedAt = at
 	s.countOutage(a.From.Site, at, a.Rules)
 	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))
+}
+
+// leaveBehind notes of every other member from where on it may differ from the new primary. What followed a primary that
+// was drained does not differ.
+func (st *StreamState) leaveBehind(a Attempt) {
+	for key, m := range st.Members {
+		if m.ID == a.Target || m.ID != a.From && a.planned() {
+			continue
+		}
+		if m.ForkLimit == 0 || a.LastSeq < m.ForkLimit {
+			m.ForkLimit = a.LastSeq
+		}
+		if m.ID != a.From && m.Retired == 0 {
+			m.Stray = a.Epoch
+		}
+		st.Members[key] = m
+	}
 }
 
 // countOutage adds to what the storm brake counts: the streams of one site within one cool-down are one outage.
@@ -271,7 +318,7 @@ func (st *StreamState) aborted(s *State, at time.Time) {
 	a.EndedAt = at
 	st.giveBack(a.From)
 	st.Attempt, st.Last = nil, &a
-	s.note(at, st.Name, a.Epoch, "failover_aborted", a.Waiting)
+	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Waiting)
 }
 
 // giveBack wants an origin that was not replaced to hold its subjects again.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"maps"
 	"time"
 )
@@ -39,6 +40,7 @@ func (st *StreamState) round(c Command, r StreamRound, interval time.Duration) {
 			m.ID = memberOf(key)
 		}
 		st.Members[key] = m.learn(*st, r.Members[key], c.At)
+		st.returnAgain(key)
 		st.guard(c.At, m.ID, r.Members[key])
 	}
 	st.Round = r.withoutConfigs()
@@ -99,21 +101,27 @@ func (st *StreamState) noteBlind(at time.Time, r StreamRound) {
 // of any other member it is only noted.
 func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberState {
 	for _, s := range []*Snapshot{r.Best, r.Now} {
-		if s == nil {
-			continue
+		if s == nil || !m.Former.IsZero() && s.Created.Equal(m.Former) {
+			continue // none, or of an incarnation that we deleted
 		}
 		if !m.Created.IsZero() && !s.Created.Equal(m.Created) {
-			if m.Want != nil || m.ID == st.Primary {
+			if (m.Want != nil || m.ID == st.Primary) && !m.madeBy(*s) {
 				m.Recreated, m.Gone = s.Created, m.Gone && s != r.Now
 				continue
 			}
 			m.Best, m.BestAt, m.Config, m.ConfigSum = nil, time.Time{}, nil, ""
+			if m.Want == nil {
+				m.Stray, m.ForkLimit, m.Follows = 0, 0, MemberID{}
+			}
 		}
 		m.Created = s.Created
 		if s == r.Now {
 			m.Recreated, m.Gone = time.Time{}, false
 		}
 		if s.Config != nil && (s == r.Now || m.Config == nil) {
+			if otherUpstream(m.Config, s.Config) { // made anew by somebody: a mirror's upstream cannot be changed
+				m.Stray, m.ForkLimit = 0, 0
+			}
 			m.Config, m.ConfigSum = s.Config, s.ConfigSum
 		}
 		if m.Best == nil || s.LastSeq >= m.Best.LastSeq {
@@ -123,7 +131,7 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 			m.Best = &b
 		}
 	}
-	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary {
+	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary && (m.Want == nil || shape.Equal(*m.Want)) {
 		m.Original = m.Config
 	}
 	ours := m.Deleted || st.Attempt != nil && st.Attempt.DeleteOpened && m.ID == st.Attempt.From
@@ -134,6 +142,22 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 		m.Config, m.ConfigSum = nil, ""
 	}
 	return m
+}
+
+// madeBy reports that an answer bears the create that the log wants: one that was sent twice may make the member twice, if
+// a late delete comes in between.
+func (m MemberState) madeBy(s Snapshot) bool {
+	raw := s.Config
+	if raw == nil && s.ConfigSum == m.ConfigSum {
+		raw = m.Config
+	}
+	return m.Want != nil && m.Want.Kind == ShapeMirror && m.WantWrite != "" && StampOf(raw).Write == m.WantWrite
+}
+
+func otherUpstream(old, now json.RawMessage) bool {
+	was, err1 := ShapeOf(old)
+	is, err2 := ShapeOf(now)
+	return err1 == nil && err2 == nil && was.Kind == ShapeMirror && is.Kind == ShapeMirror && !was.Equal(is)
 }
 
 // guard keeps the account of a replaced origin that answers: when it was fenced, and what it captured until then.
@@ -176,6 +200,20 @@ func (r StreamRound) withoutConfigs() StreamRound {
 		r.Members[key] = m
 	}
 	return r
+}
+
+// WithConfigs returns a round's members with the raw configs that it leaves out because the log holds them.
+func (s StreamState) WithConfigs(r StreamRound) map[string]MemberRound {
+	members := make(map[string]MemberRound, len(r.Members))
+	for key, m := range r.Members {
+		if m.Now != nil && m.Now.Config == nil && m.Now.ConfigSum == s.Members[key].ConfigSum {
+			now := *m.Now
+			now.Config = s.Members[key].Config
+			m.Now = &now
+		}
+		members[key] = m
+	}
+	return members
 }
 
 func bare(s *Snapshot) *Snapshot {

@@ -28,13 +28,22 @@ func (st *StreamState) open(s *State, cmd Command) error {
 	}
 	a := st.Attempt
 	switch w.Kind {
+	case WritePark:
+		if a != nil && w.Member == a.From {
+			a.ParkOpened = true
+		}
 	case WritePromote:
 		m.Promoted = max(m.Promoted, st.Epoch)
 		a.PromoteOpened = true
 	case WriteDelete:
-		a.DeleteOpened = true
+		if a != nil && w.Member == a.From {
+			a.DeleteOpened = true
+		}
 	case WriteBind:
 		m.Original = w.Config
+	}
+	if _, cared := st.Aftercare[w.Member.String()]; cared {
+		m.openedCare(st, w)
 	}
 	st.Members[w.Member.String()] = m
 	return nil
@@ -43,10 +52,13 @@ func (st *StreamState) open(s *State, cmd Command) error {
 // mayOpen says who may be written, by which kind, when.
 func (st *StreamState) mayOpen(s State, c OpenCommand, m MemberState) error {
 	a, w := st.Attempt, c.Write
-	if held, _ := holding(s, *st); held && (a == nil || !a.PromoteOpened) {
+	if held, _ := holding(s, *st); held && (a == nil || !a.PromoteOpened && !a.mustGoOn()) {
 		return refuse("%s is held", st.Name)
 	}
 	inAttempt := a != nil && (w.Member == a.From || w.Member == a.Target)
+	if care, has := st.Aftercare[w.Member.String()]; has && a == nil && c.Phase == care.Phase {
+		return st.mayOpenInCare(care, w, m)
+	}
 	if inAttempt && c.Phase != a.Phase || !inAttempt && c.Phase != "" {
 		return refuse("the attempt is not at %q", c.Phase)
 	}
@@ -70,9 +82,9 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 		member MemberID
 		phases []Phase
 	}{
-		WritePark:    {a.From, []Phase{PhaseFence, PhasePromote, PhaseBind, PhaseVerify}},
+		WritePark:    {a.From, []Phase{PhaseFence, PhaseDrain, PhasePromote, PhaseSeed, PhaseConsumers, PhaseBind, PhaseVerify}},
 		WriteDelete:  {a.From, []Phase{PhaseFence}},
-		WritePromote: {a.Target, []Phase{PhasePromote, PhaseBind}},
+		WritePromote: {a.Target, []Phase{PhasePromote, PhaseSeed, PhaseConsumers, PhaseBind}},
 		WriteBind:    {a.Target, []Phase{PhaseBind, PhaseVerify}},
 		WriteUnpark:  {a.From, []Phase{PhaseAborting}},
 	}[w.Kind]
@@ -80,7 +92,7 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 		return refuse("a %s of %s has no place at %s", w.Kind, w.Member, a.Phase)
 	}
 	if w.Kind == WritePromote && !a.PromoteOpened {
-		if reason, ok := st.evidenceStands(); !ok {
+		if reason, ok := st.evidenceStands(); !ok && !a.planned() {
 			return refuse("the newest round does not agree that %s is down: %s", a.From, reason.Text)
 		}
 		if reason, ok := st.membersStand(a.From, a.Target); !ok {
@@ -118,6 +130,9 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	w.Config = nil // only its stamp matters from here on
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted, m.Gone = true, false
+	}
+	if w.Kind == WriteCreate && (c.How == ClosedReplied || c.How == ClosedSeen) {
+		m.Deleted = false
 	}
 	undone := c.How == ClosedRefused || c.How == ClosedNotSent
 	if a := st.Attempt; a != nil && w.Kind == WriteDelete && undone {

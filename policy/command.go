@@ -23,6 +23,8 @@ type Command struct {
 	Approve  *ApproveCommand  `json:"approve,omitempty"`
 	Override *OverrideCommand `json:"override,omitempty"`
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
+	Care     *CareCommand     `json:"care,omitempty"`
+	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.
@@ -75,6 +77,8 @@ type ResultCommand struct {
 	// Facts that the phase found; zero values leave the attempt as it is.
 	FenceDebt bool   `json:"fence_debt,omitempty"`
 	LastSeq   uint64 `json:"last_seq,omitempty"`
+
+	Seed *SeedRecord `json:"seed,omitempty"`
 }
 
 // Outcome is what a phase came to.
@@ -85,6 +89,10 @@ const (
 	OutcomeDone    Outcome = "done"
 	OutcomeWaiting Outcome = "waiting"
 	OutcomeAbort   Outcome = "abort"
+	// Of the care of a member: it begins, a person asks for the rejoin, and the archive is to be made once more.
+	OutcomeBegin Outcome = "begin"
+	OutcomeAsk   Outcome = "ask"
+	OutcomeAgain Outcome = "again"
 )
 
 // DecisionCommand logs a changed reason, so that the history can tell why nothing happened.

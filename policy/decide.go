@@ -63,12 +63,12 @@ func Decide(rules Rules, hash, node string, s State, name string) Action {
 func decideRunning(q *question) Action {
 	a := q.st.Attempt
 	unsent := a.Phase == PhasePromote && !a.PromoteOpened
-	if held, reason := holding(q.state, q.st); held && (a.Phase.Row().HoldStops || unsent) {
+	if held, reason := holding(q.state, q.st); held && (a.Phase.Row().HoldStops || unsent) && !a.mustGoOn() {
 		return Action{Kind: ActWait, Reason: reason}
 	}
-	reason := reasonf(InProgress, "failover %d to %s is at %s", a.Epoch, a.Target, a.Phase)
+	reason := reasonf(InProgress, "%s %d to %s is at %s", a.Kind, a.Epoch, a.Target, a.Phase)
 	if a.Waiting.Code != "" && a.Waiting.Code != InProgress {
-		reason = a.Waiting
+		reason = adoptRemedy(a.Waiting, q.st.Name)
 	}
 	return Action{Kind: ActStep, Reason: reason}
 }
@@ -107,7 +107,7 @@ func (q *question) attempt() Attempt {
 	origin := q.st.Members[q.st.Primary.String()]
 	shape, _ := ShapeOf(origin.Original) // none known: no subjects, which confirm refuses
 	return Attempt{
-		Epoch: q.st.Epoch + 1, Kind: "failover", Phase: PhaseConfirm, From: q.st.Primary, Target: q.target.ID,
+		Epoch: q.st.Epoch + 1, Kind: KindFailover, Phase: PhaseConfirm, From: q.st.Primary, Target: q.target.ID,
 		Trigger: q.trigger(), By: q.node, ConfigHash: q.hash, Rules: q.sr, Votes: q.st.Round.Votes,
 		Outage: q.st.Clock.Outage, Loss: q.target.Loss,
 		TargetCreated: q.st.Members[q.target.ID.String()].Created, TargetSeq: q.target.LastSeq, Shared: q.shared(), Subjects: shape.Subjects, Origin: origin.Original,

@@ -19,8 +19,12 @@ func Ensure(st StreamState, node string, v Views) Move {
 		return e.confirm()
 	case PhaseFence:
 		return e.fence()
+	case PhaseDrain:
+		return e.drain()
 	case PhasePromote:
 		return e.promote()
+	case PhaseSeed:
+		return e.seed()
 	case PhaseBind:
 		return e.bind()
 	case PhaseVerify:
@@ -79,6 +83,9 @@ func (e ensurer) wait(c Code, format string, args ...any) Move {
 }
 
 func (e ensurer) confirm() Move {
+	if e.a.planned() {
+		return e.preCheck()
+	}
 	if e.originIsBack() {
 		return e.backOff()
 	}
@@ -93,6 +100,9 @@ func (e ensurer) confirm() Move {
 
 // fence takes the subjects away from the origin, as far as its topology allows (design.md §6).
 func (e ensurer) fence() Move {
+	if e.a.planned() {
+		return e.fencePlanned()
+	}
 	if e.from().Evidence == NotFound && !e.a.DeleteOpened && !e.st.Members[e.a.From.String()].Deleted {
 		return e.result(OutcomeAbort, reasonf(OriginDeleted, "%s was deleted by somebody", e.a.From))
 	}
@@ -138,16 +148,7 @@ func (e ensurer) fenceShared() Move {
 
 func (e ensurer) promote() Move {
 	if !e.a.PromoteOpened {
-		if e.originIsBack() {
-			return e.backOff()
-		}
-		if m, ok := e.gatesStand(); !ok {
-			return m
-		}
-		if m, ok := e.targetStands(); !ok {
-			return m
-		}
-		return e.send(WritePromote, e.a.Target)
+		return e.firstPromote()
 	}
 	shape, ok := e.target().shape()
 	switch {
@@ -157,12 +158,32 @@ func (e ensurer) promote() Move {
 		return e.send(WritePromote, e.a.Target)
 	case shape.Kind == ShapeParked && !e.v.Ready:
 		return e.wait(InProgress, "%s is promoted, and does not take writes yet", e.a.Target)
-	case shape.Kind == ShapeParked && !e.v.Still:
+	case shape.Kind == ShapeParked && !e.v.Still && !(e.a.planned() && e.target().Snapshot.LastSeq == e.a.LastSeq):
 		return e.wait(InProgress, "%s is promoted, and its sequence may not stand still yet", e.a.Target)
 	}
 	m := e.done("%s is promoted, and stands at sequence %d", e.a.Target, e.target().Snapshot.LastSeq)
 	m.Result.LastSeq = e.target().Snapshot.LastSeq
 	return m
+}
+
+// firstPromote asks everything once more: after it there is only forward.
+func (e ensurer) firstPromote() Move {
+	if e.a.planned() {
+		if m, ok := e.stillDrained(); !ok {
+			return m
+		}
+		return e.send(WritePromote, e.a.Target)
+	}
+	if e.originIsBack() {
+		return e.backOff()
+	}
+	if m, ok := e.gatesStand(); !ok {
+		return m
+	}
+	if m, ok := e.targetStands(); !ok {
+		return m
+	}
+	return e.send(WritePromote, e.a.Target)
 }
 
 func (e ensurer) targetGone() Move {

@@ -1,5 +1,7 @@
 package policy
 
+import "time"
+
 // View is a live reading of one member by the leader, through the site that its write would go through.
 type View struct {
 	Evidence Evidence
@@ -28,6 +30,14 @@ type Views struct {
 	// Ready says that a write probe on the target's parked subject was answered by a leader; Still that its last sequence
 	// was the same in an earlier reading of this phase.
 	Ready, Still bool
+	// Running is the time since the attempt began, Silent that since its origin answered last, as far as this leader saw.
+	Running, Silent time.Duration
+	// Drained is the last sequence that the parked primary of a switchover gave to a message, by its own word after the
+	// park; DrainedKnown says that it was given.
+	Drained      uint64
+	DrainedKnown bool
+	// Seed is what came of this step's seeding; nil before it.
+	Seed *SeedRecord
 }
 
 // MoveKind is what a step does next.
@@ -39,6 +49,11 @@ const (
 	MoveClose  MoveKind = "close"
 	MoveResult MoveKind = "result"
 	MoveNone   MoveKind = "none"
+	// MoveCare logs what a phase of a member's care came to; MoveArchive has its tail archived.
+	MoveCare    MoveKind = "care"
+	MoveArchive MoveKind = "archive"
+	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
+	MoveSeed MoveKind = "seed"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -48,4 +63,6 @@ type Move struct {
 	Resend bool // the write is in the log already
 	Close  CloseCommand
 	Result ResultCommand
+	Care   CareCommand
+	MaxIDs int
 }

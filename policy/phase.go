@@ -7,13 +7,26 @@ type Phase string
 const (
 	PhaseConfirm   Phase = "confirm"
 	PhaseFence     Phase = "fence"
+	PhaseDrain     Phase = "drain"
 	PhasePromote   Phase = "promote"
+	PhaseSeed      Phase = "seed"
 	PhaseConsumers Phase = "consumers"
 	PhaseBind      Phase = "bind"
 	PhaseVerify    Phase = "verify"
 	PhaseDone      Phase = "done"
 	PhaseAborting  Phase = "aborting"
 	PhaseAborted   Phase = "aborted"
+)
+
+// The phases of the care of one member after the primary has changed.
+const (
+	PhaseSeal     Phase = "seal"
+	PhaseArchive  Phase = "archive"
+	PhaseArchived Phase = "archived"
+	PhaseDelete   Phase = "delete"
+	PhaseCreate   Phase = "create"
+	PhaseCatchUp  Phase = "catch_up"
+	PhaseRejoined Phase = "rejoined"
 )
 
 // PhaseRow is one row of the phase table.
@@ -27,20 +40,34 @@ type PhaseRow struct {
 	HoldStops bool
 	// Planned rows are part of the sequence to come; until they are built the table skips them.
 	Planned bool
+	// SwitchoverOnly rows are skipped by a failover.
+	SwitchoverOnly bool
+	// Seeding rows are skipped by an attempt that seeds no message ids.
+	Seeding bool
 	// Final phases end the attempt.
 	Final bool
 }
 
 var phaseTable = []PhaseRow{
 	{Phase: PhaseConfirm, Next: PhaseFence, Abortable: true, HoldStops: true},
-	{Phase: PhaseFence, Next: PhasePromote, Abortable: true, HoldStops: true},
-	{Phase: PhasePromote, Next: PhaseConsumers, Abortable: true}, // until a promote is logged, see Apply
+	{Phase: PhaseFence, Next: PhaseDrain, Abortable: true, HoldStops: true},
+	{Phase: PhaseDrain, Next: PhasePromote, Abortable: true, SwitchoverOnly: true},
+	{Phase: PhasePromote, Next: PhaseSeed, Abortable: true}, // until a promote is logged, see Apply
+	{Phase: PhaseSeed, Next: PhaseConsumers, Seeding: true},
 	{Phase: PhaseConsumers, Next: PhaseBind, Planned: true},
 	{Phase: PhaseBind, Next: PhaseVerify},
 	{Phase: PhaseVerify, Next: PhaseDone},
 	{Phase: PhaseDone, Final: true},
 	{Phase: PhaseAborting, Next: PhaseAborted, HoldStops: true},
 	{Phase: PhaseAborted, Final: true},
+
+	{Phase: PhaseSeal, Next: PhaseArchive, HoldStops: true},
+	{Phase: PhaseArchive, Next: PhaseArchived, HoldStops: true},
+	{Phase: PhaseArchived, Next: PhaseDelete, HoldStops: true},
+	{Phase: PhaseDelete, Next: PhaseCreate, HoldStops: true},
+	{Phase: PhaseCreate, Next: PhaseCatchUp, HoldStops: true},
+	{Phase: PhaseCatchUp, Next: PhaseRejoined, HoldStops: true},
+	{Phase: PhaseRejoined, Final: true},
 }
 
 // Row returns the table's row of a phase; an unknown phase has the zero row.
@@ -53,11 +80,11 @@ func (p Phase) Row() PhaseRow {
 	return PhaseRow{}
 }
 
-// next is the following phase that is built.
-func (p Phase) next() Phase {
-	n := p.Row().Next
-	for n.Row().Planned {
-		n = n.Row().Next
+// next is the phase that follows in an attempt.
+func (a *Attempt) next() Phase {
+	n := a.Phase.Row().Next
+	for r := n.Row(); r.Planned || r.SwitchoverOnly && !a.planned() || r.Seeding && a.seeds() == 0; r = n.Row() {
+		n = r.Next
 	}
 	return n
 }

@@ -81,6 +81,8 @@ func eligibility(st StreamState, sr StreamRules, id MemberID, round MemberRound)
 		return reasonf(PromoteNever, "the config says promote: never")
 	case m.Abandoned > 0:
 		return reasonf(WrongUpstream, "it was given up in failover %d, and may hold what nobody has seen", m.Abandoned)
+	case m.Stray > 0:
+		return reasonf(WrongUpstream, "it followed %s beyond failover %d, and is not a mirror of %s", st.formerly(m.Stray), m.Stray, st.Primary)
 	case m.Retired > 0:
 		return reasonf(WrongUpstream, "it was the primary until failover %d, and is not a mirror of %s", m.Retired, st.Primary)
 	case round.Evidence == NoLeader:
@@ -92,6 +94,16 @@ func eligibility(st StreamState, sr StreamRules, id MemberID, round MemberRound)
 		return reasonf(WriteOpen, "write %s to it is open", w.ID)
 	}
 	return eligibleConfig(st, sr, id, round.Now)
+}
+
+// formerly names the primary that a failover replaced.
+func (st StreamState) formerly(epoch uint64) string {
+	for _, key := range sortedKeys(st.Members) {
+		if st.Members[key].Retired == epoch {
+			return key
+		}
+	}
+	return "the former primary"
 }
 
 // eligibleConfig judges what the candidate is made of.

@@ -136,10 +136,16 @@ type StreamRules struct {
 	AllowUnknownLoss bool          `json:"allow_unknown_loss,omitempty"`
 	Cooldown         time.Duration `json:"cooldown"`
 	Release          Release       `json:"release"`
-	// ConsumersEvery is the time between two snapshots of the primary's consumers; 0 means the default of 5 s.
-	ConsumersEvery time.Duration `json:"consumers_every,omitempty"`
 	// Priority orders streams in a storm; the higher goes first.
 	Priority int `json:"priority,omitempty"`
+	// FenceAfter is the witnessed outage after which the origin is parked ahead of the threshold; 0 means never.
+	FenceAfter time.Duration `json:"fence_after,omitempty"`
+	Dedup      DedupRules    `json:"dedup,omitzero"`
+	// ConsumersEvery is the time between two snapshots of the stream's durable consumers.
+	ConsumersEvery time.Duration `json:"consumers_every,omitempty"`
+	Salvage        Salvage       `json:"salvage,omitempty"`
+	Rejoin         Rejoin        `json:"rejoin,omitempty"`
+	Repoint        Repoint       `json:"repoint,omitempty"`
 }
 
 // MirrorRule is one configured mirror.

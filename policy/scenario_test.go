@@ -167,10 +167,14 @@ func (p *scene) do(verb string, args []string) []string {
 		return p.propose(Command{Override: &OverrideCommand{Override: o}})
 	case "abandon":
 		return p.propose(Command{Abandon: &AbandonCommand{Stream: "EVENTS", Site: args[0], By: "op"}})
+	case "adopt", "plan-adopt":
+		return p.adopt(verb == "adopt", args)
 	case "approve":
 		return p.approve()
 	case "ensure":
 		return p.ensure()
+	case "repair":
+		return p.repair(args[0])
 	case "reply":
 		return p.reply(args[0])
 	case "edit":

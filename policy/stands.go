@@ -44,8 +44,9 @@ func (st StreamState) evidenceStands() (Reason, bool) {
 	return Reason{}, true
 }
 
-// targetStands checks, while nothing was promoted, that the target can still be reached and is still a mirror.
-func (e ensurer) targetStands() (Move, bool) {
+// targetHolds checks, while nothing was promoted, that the target can still be reached and is still the mirror that was
+// chosen.
+func (e ensurer) targetHolds() (Move, bool) {
 	t := e.target()
 	shape, ok := t.shape()
 	switch {
@@ -62,7 +63,15 @@ func (e ensurer) targetStands() (Move, bool) {
 	case t.Snapshot.LastSeq < e.a.TargetSeq:
 		return e.giveUp(reasonf(ChangedOutside, "%s stands at sequence %d, and stood at %d when it was chosen", e.a.Target, t.Snapshot.LastSeq, e.a.TargetSeq)), false
 	}
-	if m := t.Snapshot.Mirror; m != nil && m.Active >= 0 && m.Active < receivingWithin {
+	return Move{}, true
+}
+
+// targetStands asks further that the target of a failover hears nothing of its origin.
+func (e ensurer) targetStands() (Move, bool) {
+	if m, ok := e.targetHolds(); !ok {
+		return m, false
+	}
+	if m := e.target().Snapshot.Mirror; m != nil && m.Active >= 0 && m.Active < receivingWithin {
 		return e.giveUp(reasonf(MirrorReceiving, "%s still receives from %s", e.a.Target, e.a.From)), false
 	}
 	return Move{}, true

@@ -74,7 +74,10 @@ type StreamState struct {
 	Members map[string]MemberState `json:"members"`
 	// Epoch is the number of the newest attempt, an aborted one included.
 	Epoch uint64 `json:"epoch"`
-	Clock Clock  `json:"clock"`
+	// Adopted is the epoch in which a person took over what was there, 0 if nobody did: marks of before are known, even if the
+	// log does not hold their writes.
+	Adopted uint64 `json:"adopted,omitempty"`
+	Clock   Clock  `json:"clock"`
 	// Round is the newest logged round, and what Decide judges by.
 	Round   StreamRound `json:"round"`
 	Attempt *Attempt    `json:"attempt,omitempty"`
@@ -90,6 +93,10 @@ type StreamState struct {
 	WouldHave uint64 `json:"would_have,omitempty"`
 	// WriteSeq numbers the opened writes.
 	WriteSeq uint64 `json:"write_seq,omitempty"`
+	// Aftercare is under way for these members, by MemberID.String().
+	Aftercare map[string]Aftercare `json:"aftercare,omitempty"`
+	// Archives are the tails that were archived and verified, oldest first.
+	Archives []Archive `json:"archives,omitempty"`
 	// DualCapture are the measured times in which a retired origin took messages, too.
 	DualCapture []Capture `json:"dual_capture,omitempty"`
 }
@@ -142,6 +149,19 @@ type MemberState struct {
 	// Abandoned is the failover in which a person gave this target up; it is fenced as a retired primary is.
 	Abandoned uint64 `json:"abandoned,omitempty"`
 	Deleted   bool   `json:"deleted,omitempty"` // by us
+	// Follows is the primary that the member was made to mirror, by us; Former the incarnation that was deleted for that,
+	// and Before the config that its limits, storage, replicas and placement are taken from.
+	Follows MemberID        `json:"follows,omitzero"`
+	Former  time.Time       `json:"former,omitzero"`
+	Before  json.RawMessage `json:"before,omitempty"`
+	// Stray is the failover since which the member, a mirror, follows a stream that is not the primary any more, and may hold
+	// what the new primary lacks. It is no candidate until it is made anew.
+	Stray uint64 `json:"stray,omitempty"`
+	// ForkLimit is the highest sequence at which a retired or stray member can hold what the primary holds: that of the
+	// target at its promotion.
+	ForkLimit uint64 `json:"fork_limit,omitempty"`
+	// SharesMeta are members that an attempt found in the same meta group.
+	SharesMeta []MemberID `json:"shares_meta,omitempty"`
 	// FencedAt is the wall time at which a retired member was first read back parked; zero: the fence is a debt.
 	FencedAt time.Time `json:"fenced_at,omitzero"`
 }
@@ -165,16 +185,25 @@ type Approval struct {
 	At     time.Time `json:"at"`
 }
 
-// Attempt is one failover, from its begin to its end.
+// AttemptKind says what an attempt is for.
+type AttemptKind string
+
+// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives.
+const (
+	KindFailover   AttemptKind = "failover"
+	KindSwitchover AttemptKind = "switchover"
+)
+
+// Attempt is one failover or switchover, from its begin to its end.
 type Attempt struct {
-	Epoch      uint64   `json:"epoch"`
-	Kind       string   `json:"kind"` // "failover"
-	Phase      Phase    `json:"phase"`
-	From       MemberID `json:"from"`
-	Target     MemberID `json:"target"`
-	Trigger    string   `json:"trigger"` // threshold, approval, signal, command
-	By         string   `json:"by"`      // the watchdog that began it
-	ConfigHash string   `json:"config_hash"`
+	Epoch      uint64      `json:"epoch"`
+	Kind       AttemptKind `json:"kind"`
+	Phase      Phase       `json:"phase"`
+	From       MemberID    `json:"from"`
+	Target     MemberID    `json:"target"`
+	Trigger    string      `json:"trigger"` // threshold, approval, signal, command
+	By         string      `json:"by"`      // the watchdog that began it
+	ConfigHash string      `json:"config_hash"`
 	// Rules are frozen: a reload does not change a running attempt.
 	Rules  StreamRules   `json:"rules"`
 	Votes  []Vote        `json:"votes"`
@@ -189,16 +218,38 @@ type Attempt struct {
 	// PromoteOpened is set once a promote was logged: from then on the target never changes, and abort is illegal.
 	PromoteOpened bool `json:"promote_opened"`
 	DeleteOpened  bool `json:"delete_opened,omitempty"`
+	// Deadline is how long a switchover may take until its promote; 0: no limit.
+	Deadline time.Duration `json:"deadline,omitempty"`
+	// ParkOpened is set once a switchover has logged the park of its primary: from then on the subjects must go somewhere,
+	// forward or back, a hold or not.
+	ParkOpened bool `json:"park_opened,omitempty"`
 	// FenceDebt says that the origin could not be fenced at the time, and must be as soon as it answers.
 	FenceDebt bool `json:"fence_debt,omitempty"`
-	// LastSeq is the target's last sequence when it stood still after the promotion.
+	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, that
+	// of the parked primary.
 	LastSeq uint64 `json:"last_seq,omitempty"`
+	// Seed is what came of making the target know the origin's newest message ids; nil when that was not wanted.
+	Seed *SeedRecord `json:"seed,omitempty"`
 	// Waiting is why the current phase does not go on; its code is InProgress while it does.
 	Waiting Reason       `json:"waiting"`
 	Tries   int          `json:"tries"`
 	Steps   []StepRecord `json:"steps,omitempty"`
 	BeganAt time.Time    `json:"began_at"`
 	EndedAt time.Time    `json:"ended_at,omitzero"`
+}
+
+// SeedRecord is the account of a seeding of message ids.
+type SeedRecord struct {
+	// Seeded ids were made known; Known ones were already. LeftOut ones are not known, Why says for what reason.
+	Seeded  int    `json:"seeded"`
+	Known   int    `json:"known,omitempty"`
+	LeftOut int    `json:"left_out,omitempty"`
+	Why     string `json:"why,omitempty"`
+	// Skipped says why nothing was tried, or what made it fail.
+	Skipped string `json:"skipped,omitempty"`
+	// Burned sequences are taken by the seeds.
+	Burned uint64        `json:"burned_sequences,omitempty"`
+	Took   time.Duration `json:"took,omitempty"`
 }
 
 // StepRecord is one finished phase.
@@ -239,6 +290,10 @@ func (s StreamState) clone() StreamState {
 		s.Attempt = &a
 	}
 	s.DualCapture = slices.Clone(s.DualCapture)
+	s.Aftercare = maps.Clone(s.Aftercare)
+	if s.Aftercare == nil {
+		s.Aftercare = map[string]Aftercare{}
+	}
 	return s
 }
 
@@ -280,6 +335,16 @@ func (s StreamState) OpenWrites() []Write { return s.openWrites() }
 func (m MemberState) openExcept(kinds ...WriteKind) (Write, bool) {
 	for _, w := range m.Writes {
 		if w.Open() && !slices.Contains(kinds, w.Kind) {
+			return w, true
+		}
+	}
+	return Write{}, false
+}
+
+// openOf returns an open write on the member that is of one of the kinds.
+func (m MemberState) openOf(kinds ...WriteKind) (Write, bool) {
+	for _, w := range m.Writes {
+		if w.Open() && slices.Contains(kinds, w.Kind) {
 			return w, true
 		}
 	}

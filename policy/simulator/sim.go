@@ -16,7 +16,12 @@ type Options struct {
 	Shared bool
 	// Release is the config's release.
 	Release policy.Release
-	Break   Mutation
+	// Rejoin and Repoint are the config's.
+	Rejoin  policy.Rejoin
+	Repoint policy.Repoint
+	// Hands lets a person change streams past Understudy, lose its stores, and adopt.
+	Hands bool
+	Break Mutation
 }
 
 // Mutation breaks one rule on purpose, to show that the checks would see it.
@@ -27,6 +32,7 @@ const (
 	NoRepair          Mutation = "no-repair"            // nothing is ever put back
 	AbortAfterPromote Mutation = "abort-after-promote"  // a sent promote does not bind the epoch to its target
 	WriteUnlogged     Mutation = "write-before-the-log" // writes are sent although their open was refused
+	EmptyArchive      Mutation = "empty-archive"        // tails are said to be archived, and are not
 )
 
 // Sim is one run.
@@ -68,8 +74,14 @@ func New(o Options) *Sim {
 	s.rules = policy.Rules{Watchdogs: map[string]string{}, Sites: map[string]policy.SiteRules{}, Streams: map[string]policy.StreamRules{
 		name: {Name: name, Origin: origin, Mirrors: []policy.MirrorRule{{MemberID: west, Priority: 10}, {MemberID: eu}},
 			Mode: policy.ModeUnattended, Interval: time.Second, Threshold: 5 * time.Second, MaxLoss: 1 << 40,
-			Cooldown: 20 * time.Second, Release: s.o.Release},
+			Cooldown: 20 * time.Second, Release: s.o.Release,
+			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
 	}}
+	if !o.Shared {
+		sr := s.rules.Streams[name]
+		sr.Domains = map[string]string{"east": "east", "west": "west", "eu": "eu"}
+		s.rules.Streams[name] = sr
+	}
 	for _, site := range sites {
 		s.rules.Watchdogs["wd-"+site], s.rules.Sites[site] = site, policy.SiteRules{}
 		s.memory["wd-"+site] = map[string]*policy.Snapshot{}
@@ -126,6 +138,10 @@ func (s *Sim) event() {
 		s.override()
 	case n < 92:
 		s.abandon()
+	case n < 94:
+		s.switchover()
+	case n < 97 && s.o.Hands:
+		s.hand()
 	default:
 		s.world.publish()
 	}
@@ -160,14 +176,29 @@ func (s *Sim) override() {
 }
 
 // abandon gives the target of a failover up, which the policy allows only when nobody reaches it.
-func (s *Sim) abandon() {
+func (s *Sim) abandon() bool {
 	a := s.st().Attempt
-	if a == nil {
+	if a == nil || s.propose(policy.Command{Abandon: &policy.AbandonCommand{Stream: name, Site: a.Target.Site, By: "sim"}}) != nil {
+		return false
+	}
+	s.log("epoch %d is abandoned", a.Epoch)
+	s.seen.Abandoned++
+	return true
+}
+
+// switchover asks for one to any site.
+func (s *Sim) switchover() {
+	if s.leader == "" {
 		return
 	}
-	if s.propose(policy.Command{Abandon: &policy.AbandonCommand{Stream: name, Site: a.Target.Site, By: "sim"}}) == nil {
-		s.log("epoch %d is abandoned", a.Epoch)
-		s.seen.Abandoned++
+	site := sites[s.rnd.IntN(len(sites))]
+	a, reason := policy.PlanSwitchover(s.rules, s.hash, s.leader, s.state, name, site)
+	if reason.Code != policy.InProgress || a.Epoch == 0 {
+		return
+	}
+	st := s.st()
+	if s.propose(policy.Command{Begin: &policy.BeginCommand{Stream: name, Term: st.Clock.Term, Round: st.Clock.Round, Attempt: a}}) == nil {
+		s.log("begins switchover %d: %s to %s", a.Epoch, a.From, a.Target)
 	}
 }
 
@@ -264,6 +295,9 @@ func (s *Sim) becalm() {
 	s.elect()
 	for range 40 {
 		s.doRound()
+		if s.o.Hands {
+			s.mend()
+		}
 		for range 30 {
 			if len(s.workers) == 0 {
 				break

@@ -32,9 +32,15 @@ type Config struct {
 	Brake    Brake          `yaml:"brake"`
 	Release  policy.Release `yaml:"release"`
 	// Priority is the place in a storm of streams that do not name their own; the higher goes first.
-	Priority int  `yaml:"priority"`
-	Raft     Raft `yaml:"raft"`
-	Log      Log  `yaml:"log"`
+	Priority  int            `yaml:"priority"`
+	Fence     Fence          `yaml:"fence"`
+	Dedup     Dedup          `yaml:"dedup"`
+	Consumers Consumers      `yaml:"consumers"`
+	Salvage   policy.Salvage `yaml:"salvage"`
+	Rejoin    policy.Rejoin  `yaml:"rejoin"`
+	Repoint   policy.Repoint `yaml:"repoint"`
+	Raft      Raft           `yaml:"raft"`
+	Log       Log            `yaml:"log"`
 
 	Sites   map[string]Site `yaml:"sites"`
 	Streams []Stream        `yaml:"streams"`
@@ -104,6 +110,25 @@ type Brake struct {
 	Per time.Duration `yaml:"per"`
 }
 
+// Fence says when an origin that is down is fenced ahead of the threshold.
+type Fence struct {
+	// After is the witnessed outage after which it is parked, to be unparked if it returns in time; 0 means never.
+	After DurationOrOff `yaml:"after"`
+}
+
+// Dedup limits the message ids that a promoted stream is made to know, so that a publisher's retry is not stored twice.
+type Dedup struct {
+	Mode policy.DedupMode `yaml:"mode"`
+	// MaxIDs holds for a failover, SwitchoverIDs for a switchover: the newest ids are taken.
+	MaxIDs        int `yaml:"max_ids"`
+	SwitchoverIDs int `yaml:"switchover_ids"`
+}
+
+// Consumers says how often the durable consumers of a guarded stream are looked at.
+type Consumers struct {
+	Every time.Duration `yaml:"every"`
+}
+
 // Raft holds the timing of the watchdogs' election.
 type Raft struct {
 	Heartbeat time.Duration `yaml:"heartbeat"`
@@ -166,16 +191,22 @@ type Stream struct {
 	// Name is what operators call it; every name in a config is used once.
 	Name string `yaml:"name"`
 	// Account is the NATS account that the stream lives in; "" when nobody needs to know.
-	Account  string         `yaml:"account,omitempty"`
-	Origin   Member         `yaml:"origin"`
-	Mirrors  []Mirror       `yaml:"mirrors"`
-	Mode     policy.Mode    `yaml:"mode"`
-	Probe    StreamProbe    `yaml:"probe"`
-	Outage   Outage         `yaml:"outage"`
-	Loss     Loss           `yaml:"loss"`
-	Cooldown time.Duration  `yaml:"cooldown"`
-	Release  policy.Release `yaml:"release"`
-	Priority int            `yaml:"priority"`
+	Account   string         `yaml:"account,omitempty"`
+	Origin    Member         `yaml:"origin"`
+	Mirrors   []Mirror       `yaml:"mirrors"`
+	Mode      policy.Mode    `yaml:"mode"`
+	Probe     StreamProbe    `yaml:"probe"`
+	Outage    Outage         `yaml:"outage"`
+	Loss      Loss           `yaml:"loss"`
+	Cooldown  time.Duration  `yaml:"cooldown"`
+	Release   policy.Release `yaml:"release"`
+	Priority  int            `yaml:"priority"`
+	Fence     Fence          `yaml:"fence"`
+	Dedup     Dedup          `yaml:"dedup"`
+	Consumers Consumers      `yaml:"consumers"`
+	Salvage   policy.Salvage `yaml:"salvage"`
+	Rejoin    policy.Rejoin  `yaml:"rejoin"`
+	Repoint   policy.Repoint `yaml:"repoint"`
 }
 
 // Self returns the peer that this watchdog is.

@@ -52,8 +52,12 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 		d.refuse(path, "has no value", "give it one, or remove the key")
 		return
 	}
-	if v.Type() == reflect.TypeFor[time.Duration]() {
+	switch v.Type() {
+	case reflect.TypeFor[time.Duration]():
 		d.duration(n, path, v)
+		return
+	case reflect.TypeFor[DurationOrOff]():
+		d.durationOrOff(n, path, v)
 		return
 	}
 	switch v.Kind() {
@@ -184,30 +188,6 @@ func (d *decoder) scalar(n ast.Node, path string, v reflect.Value) {
 	default:
 		panic("config: no decoder for " + v.Type().String()) // a field of ours: every test would meet it
 	}
-}
-
-// duration decodes a Go duration. A bare number is refused: it could be seconds or milliseconds.
-func (d *decoder) duration(n ast.Node, path string, v reflect.Value) {
-	const remedy = `write a number and its unit, such as "750ms", "30s", "2m" or "1h"`
-	s, ok := n.(*ast.StringNode)
-	if !ok {
-		text := shown(n) + " is not a duration"
-		if _, number := integer(n); number {
-			text = shown(n) + " has no unit"
-		}
-		d.refuse(path, text, remedy)
-		return
-	}
-	dur, err := time.ParseDuration(s.Value)
-	if err != nil {
-		d.refuse(path, quote(s.Value)+" is not a duration", remedy)
-		return
-	}
-	if dur < 0 {
-		d.refuse(path, quote(s.Value)+" is negative", remedy)
-		return
-	}
-	v.SetInt(int64(dur))
 }
 
 func (d *decoder) wrongType(n ast.Node, path, want string) {

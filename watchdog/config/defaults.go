@@ -24,6 +24,15 @@ func Defaults() Config {
 		Brake:    Brake{Max: 2, Per: time.Hour},
 		Release:  policy.ReleaseFence, // never delete an origin to get at its subjects
 		Priority: 0,
+		Fence:    Fence{After: 0}, // a fence stops an origin that may only be out of sight
+		// In an R3 stream a failover waits 1.6 s for as many, and a switchover some 10 ms.
+		Dedup: Dedup{Mode: policy.DedupSeed, MaxIDs: 100_000, SwitchoverIDs: 500},
+		// A consumer may be set back by what it acked since the last snapshot.
+		Consumers: Consumers{Every: 5 * time.Second},
+		// Nothing is published again, deleted or copied until somebody asks for it.
+		Salvage: policy.SalvageArchive,
+		Rejoin:  policy.RejoinManual,
+		Repoint: policy.RepointReport,
 		// A new leader in about a second, without a false election on a busy machine.
 		Raft: Raft{
 			Heartbeat: 500 * time.Millisecond,
@@ -37,12 +46,18 @@ func Defaults() Config {
 // stream returns a guarded stream with the config's own settings, before its overrides.
 func (c *Config) stream() Stream {
 	return Stream{
-		Mode:     c.Mode,
-		Probe:    StreamProbe{Every: c.Probe.Every},
-		Outage:   c.Outage,
-		Loss:     c.Loss,
-		Cooldown: c.Cooldown,
-		Release:  c.Release,
-		Priority: c.Priority,
+		Mode:      c.Mode,
+		Probe:     StreamProbe{Every: c.Probe.Every},
+		Outage:    c.Outage,
+		Loss:      c.Loss,
+		Cooldown:  c.Cooldown,
+		Release:   c.Release,
+		Priority:  c.Priority,
+		Fence:     c.Fence,
+		Dedup:     c.Dedup,
+		Consumers: c.Consumers,
+		Salvage:   c.Salvage,
+		Rejoin:    c.Rejoin,
+		Repoint:   c.Repoint,
 	}
 }

@@ -14,12 +14,6 @@ import (
 // of the operator's. They get a message of their own: they are no typing errors.
 var notYet = map[string]string{
 	"accounts":        "remove it, and guard the streams of one account only",
-	"fence":           "remove it; keep outage.after at 140s or less, or set release: delete",
-	"dedup":           "remove it",
-	"consumers":       "remove it",
-	"salvage":         "remove it, and keep the old origin's store until its tail is recovered",
-	"rejoin":          "remove it, and make the old origin a mirror by hand",
-	"repoint":         "remove it, and re-point sibling mirrors by hand",
 	"hooks":           "remove it",
 	"notify":          "remove it, and alert on the metrics",
 	"discover":        "remove it, and list the streams under streams",
@@ -27,14 +21,8 @@ var notYet = map[string]string{
 	"sites.*.context": "remove it, and give servers and a login (creds, nkey, user or tls)",
 	"sites.*.system":  "remove it",
 
-	"streams[*].fence":     "remove it; keep outage.after at 140s or less, or set release: delete",
-	"streams[*].dedup":     "remove it",
-	"streams[*].consumers": "remove it",
-	"streams[*].salvage":   "remove it, and keep the old origin's store until its tail is recovered",
-	"streams[*].rejoin":    "remove it, and make the old origin a mirror by hand",
-	"streams[*].repoint":   "remove it, and re-point sibling mirrors by hand",
-	"streams[*].hooks":     "remove it",
-	"streams[*].notify":    "remove it, and alert on the metrics",
+	"streams[*].hooks":  "remove it",
+	"streams[*].notify": "remove it, and alert on the metrics",
 }
 
 // secretKeys are keys that somebody may try, and which would put a secret into the file.

@@ -138,6 +138,13 @@ func drawConfig(t *rapid.T) *config.Config {
 			Cooldown: span(0, "cooldown"),
 			Release:  policy.ReleaseDelete,
 			Priority: rapid.IntRange(-100, 100).Draw(t, "priority"),
+			Fence:    config.Fence{After: rapid.SampledFrom([]config.DurationOrOff{0, config.DurationOrOff(time.Second)}).Draw(t, "fence")},
+			Dedup: config.Dedup{Mode: rapid.SampledFrom([]policy.DedupMode{"seed", "none"}).Draw(t, "dedup"),
+				MaxIDs: rapid.IntRange(1, 1000).Draw(t, "ids"), SwitchoverIDs: rapid.IntRange(0, 9).Draw(t, "switchover ids")},
+			Consumers: config.Consumers{Every: span(time.Second, "consumers")},
+			Salvage:   rapid.SampledFrom([]policy.Salvage{"archive", "replay"}).Draw(t, "salvage"),
+			Rejoin:    rapid.SampledFrom([]policy.Rejoin{"manual", "auto"}).Draw(t, "rejoin"),
+			Repoint:   rapid.SampledFrom([]policy.Repoint{"report", "auto"}).Draw(t, "repoint"),
 		})
 	}
 	return &c

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"time"
 
 	"github.com/understudy-ha/understudy/policy"
 )
@@ -54,6 +55,12 @@ func (s Stream) rules() policy.StreamRules {
 		Cooldown:         s.Cooldown,
 		Release:          s.Release,
 		Priority:         s.Priority,
+		FenceAfter:       time.Duration(s.Fence.After),
+		Dedup:            policy.DedupRules(s.Dedup),
+		ConsumersEvery:   s.Consumers.Every,
+		Salvage:          s.Salvage,
+		Rejoin:           s.Rejoin,
+		Repoint:          s.Repoint,
 	}
 	for _, m := range s.Mirrors {
 		r.Mirrors = append(r.Mirrors, policy.MirrorRule{

@@ -52,6 +52,14 @@ var keys = []struct {
 	{"brake.per", "2h", shared},
 	{"release", "fence", shared},
 	{"priority", 5, shared},
+	{"fence.after", "50s", shared},
+	{"dedup.mode", "seed", shared},
+	{"dedup.max_ids", 11, shared},
+	{"dedup.switchover_ids", 3, shared},
+	{"consumers.every", "11s", shared},
+	{"salvage", "archive", shared},
+	{"rejoin", "manual", shared},
+	{"repoint", "report", shared},
 	{"raft.heartbeat", "900ms", local},
 	{"raft.election", "2s", local},
 	{"raft.lease", "400ms", local},
@@ -83,6 +91,14 @@ var keys = []struct {
 	{"streams[0].cooldown", "6m", shared},
 	{"streams[0].release", "delete", shared},
 	{"streams[0].priority", 99, shared},
+	{"streams[0].fence.after", "20s", shared},
+	{"streams[0].dedup.mode", "none", shared},
+	{"streams[0].dedup.max_ids", 51, shared},
+	{"streams[0].dedup.switchover_ids", 1, shared},
+	{"streams[0].consumers.every", "3s", shared},
+	{"streams[0].salvage", "replay", shared},
+	{"streams[0].rejoin", "auto", shared},
+	{"streams[0].repoint", "auto", shared},
 }
 
 // TestRulesHash changes one key after the other and looks whether the hash changes.
@@ -154,6 +170,12 @@ func TestRules(t *testing.T) {
 		Cooldown:  5 * time.Minute,
 		Release:   policy.ReleaseFence,
 		Priority:  100,
+
+		Dedup:          policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 50, SwitchoverIDs: 0},
+		ConsumersEvery: 2 * time.Second,
+		Salvage:        policy.SalvageArchive,
+		Rejoin:         policy.RejoinManual,
+		Repoint:        policy.RepointReport,
 	}
 	if got := r.Streams["EVENTS"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("rules of EVENTS: got\n%+v\nwant\n%+v", got, want)
@@ -162,6 +184,11 @@ func TestRules(t *testing.T) {
 	if inherited.Mode != policy.ModeManual || inherited.Interval != 500*time.Millisecond || !inherited.AllowUnknownLoss ||
 		inherited.Release != policy.ReleaseDelete || inherited.Threshold != 90*time.Second || inherited.Priority != -5 {
 		t.Errorf("ORDERS does not take over the config's own settings: %+v", inherited)
+	}
+	if inherited.FenceAfter != 40*time.Second || inherited.Dedup != (policy.DedupRules{Mode: policy.DedupNone, MaxIDs: 10, SwitchoverIDs: 2}) ||
+		inherited.ConsumersEvery != 10*time.Second || inherited.Salvage != policy.SalvageReplay ||
+		inherited.Rejoin != policy.RejoinAuto || inherited.Repoint != policy.RepointAuto {
+		t.Errorf("ORDERS does not take over what follows a failover: %+v", inherited)
 	}
 	if got, want := r.Watchdogs["wd-eu"], "eu"; got != want {
 		t.Errorf("site of wd-eu: got %s, want %s", got, want)

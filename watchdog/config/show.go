@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -46,21 +45,10 @@ func (c *Config) ShowJSON(w io.Writer) error {
 
 func (c *Config) yaml() ([]byte, error) {
 	out, err := yaml.MarshalWithOptions(c, yaml.Indent(2), yaml.IndentSequence(true),
-		yaml.CustomMarshaler(func(d time.Duration) ([]byte, error) { return []byte(short(d)), nil }))
+		yaml.CustomMarshaler(func(d time.Duration) ([]byte, error) { return []byte(short(d)), nil }),
+		yaml.CustomMarshaler(func(d DurationOrOff) ([]byte, error) { return []byte(d.String()), nil }))
 	if err != nil {
 		return nil, fmt.Errorf("turn config into YAML: %w", err)
 	}
 	return out, nil
-}
-
-// short writes a duration as a person would: 2m, not 2m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

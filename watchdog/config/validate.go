@@ -11,13 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/understudy-ha/understudy/policy"
 )
 
 // Limits of the config. Each has its reason; none is a default.
 const (
-	minOutage  = 5 * time.Second        // below it a restarting server or an election of its own would be an outage
 	minProbe   = 100 * time.Millisecond // below it the looking itself is a load
 	minRaft    = 50 * time.Millisecond  // below it a busy machine elects leaders without need
 	maxSocket  = 103                    // bytes of a unix socket's path on macOS; Linux has 107
@@ -29,8 +26,6 @@ var (
 	nameRule   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	logLevels  = []string{"debug", "info", "warn", "error"}
 	logFormats = []string{LogText, LogJSON}
-	modes      = []string{string(policy.ModeAlertOnly), string(policy.ModeManual), string(policy.ModeUnattended)}
-	releases   = []string{string(policy.ReleaseFence), string(policy.ReleaseDelete)}
 )
 
 // Validate checks everything that the config alone can tell, and returns Errors or nil. Parse has done it already; it
@@ -47,7 +42,7 @@ func (c *Config) problems() Errors {
 	v.peers()
 	v.listeners()
 	v.timing()
-	v.settings("", settings{c.Mode, c.Outage, c.Loss, c.Cooldown, c.Release})
+	v.settings("", c.stream())
 	v.choice("log.format", c.Log.Format, logFormats)
 	v.choice("log.level", c.Log.Level, logLevels)
 	v.sites()
@@ -170,39 +165,6 @@ func (v *validator) timing() {
 func (v *validator) every(at string, every time.Duration) {
 	if every < minProbe {
 		v.add(at+".every", short(every)+" is too often", "use "+short(minProbe)+" or more")
-	}
-}
-
-// settings are those that a stream may override.
-type settings struct {
-	mode     policy.Mode
-	outage   Outage
-	loss     Loss
-	cooldown time.Duration
-	release  policy.Release
-}
-
-// settings checks those settings of a stream that the file gives there, or with at "" the config's own.
-func (v *validator) settings(at string, s settings) {
-	given := func(field string) (string, bool) {
-		full := join(at, field)
-		return full, at == "" || v.src.has(full)
-	}
-	word := func(field, value string, allowed []string) {
-		if full, ok := given(field); ok {
-			v.choice(full, value, allowed)
-		}
-	}
-	word("mode", string(s.mode), modes)
-	word("release", string(s.release), releases)
-	word("outage.agree", s.outage.Agree, []string{AgreeMajority})
-	word("loss.unknown", s.loss.Unknown, []string{LossHold, LossAllow})
-	if full, ok := given("outage.after"); ok && s.outage.After < minOutage {
-		v.add(full, short(s.outage.After)+" is too short",
-			"use "+short(minOutage)+" or more: below that a restart of a server is an outage")
-	}
-	if full, ok := given("cooldown"); ok && s.cooldown < 0 {
-		v.add(full, short(s.cooldown)+" is negative", "set, for example, 10m")
 	}
 }
 

@@ -102,7 +102,7 @@ func (c *Config) identity(m Member) string {
 
 // overrides checks what a stream sets for itself. What it takes over from the config has been checked there.
 func (v *validator) overrides(at string, s Stream) {
-	v.settings(at, settings{s.Mode, s.Outage, s.Loss, s.Cooldown, s.Release})
+	v.settings(at, s)
 	every := s.Probe.Every
 	if v.src.has(at + ".probe.every") {
 		v.every(at+".probe", every)
@@ -125,12 +125,20 @@ func (v *validator) releasable(at string, s Stream) {
 	}
 }
 
-const releaseRemedy = "a NATS server may by then refuse to fence a crashed origin: use 140s or less, or release: delete"
+const releaseRemedy = "a NATS server may by then refuse to fence a crashed origin: use 140s or less, set fence.after to that, or " +
+	"release: delete"
+
+// fencedLate tells whether the origin of a stream is fenced so long after it crashed that a server may refuse it.
+func fencedLate(s Stream) bool {
+	fence := time.Duration(s.Fence.After)
+	early := fence > 0 && fence <= fenceable
+	return s.Outage.After > fenceable && !early && s.Release != policy.ReleaseDelete
+}
 
 // sharesMeta returns a mirror that is in one meta group with the origin of a stream whose threshold is too long for a
 // fence there. Without domains it cannot be known, except within one site.
 func (c *Config) sharesMeta(s Stream) (mirror string, known bool) {
-	if s.Outage.After <= fenceable || s.Release == policy.ReleaseDelete {
+	if !fencedLate(s) {
 		return "", false
 	}
 	origin := c.Sites[s.Origin.Site].Domain

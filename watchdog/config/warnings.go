@@ -33,6 +33,10 @@ func (c *Config) Warnings() []*Problem {
 			l.add(at+".mode", "unattended with a single watchdog: it cannot tell an outage from its own isolation",
 				"run 3 watchdogs in 3 sites")
 		}
+		if s.Mode == policy.ModeAlertOnly && s.Fence.After > 0 {
+			l.add(at+".fence.after", s.Fence.After.String()+" has no effect in mode alert-only, which changes no stream",
+				"set mode: manual or unattended, or fence: {after: off}")
+		}
 		if m, known := c.sharesMeta(s); m != "" && !known {
 			l.add(at+".outage.after", fmt.Sprintf("%s is over 140s; if mirror %s shares the origin's meta group, the "+
 				"subjects may not be releasable", short(s.Outage.After), m), releaseRemedy)
