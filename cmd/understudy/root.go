@@ -32,6 +32,8 @@ func commands(a *app) []*cobra.Command {
 		whyCommand(a),
 		historyCommand(a),
 		failoverCommand(a),
+		switchoverCommand(a),
+		rejoinCommand(a),
 		approveCommand(a),
 		holdCommand(a),
 		resumeCommand(a),

@@ -16,6 +16,9 @@ const (
 	VerbReload   = "reload"
 	VerbSignal   = "signal"
 	VerbTransfer = "transfer"
+
+	VerbSwitchover = "switchover"
+	VerbRejoin     = "rejoin"
 )
 
 // Signals are the names that a Request of VerbSignal may bear.
@@ -30,18 +33,24 @@ func (r Request) Validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrBadRequest, fmt.Sprintf(format, args...))
 	}
-	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbReload, VerbSignal, VerbTransfer}
+	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbReload, VerbSignal, VerbTransfer, VerbSwitchover, VerbRejoin}
 	switch {
 	case !slices.Contains(verbs, r.Verb):
 		return bad("verb %q is none of %s", r.Verb, strings.Join(verbs, ", "))
 	case r.By == "":
 		return bad("by is missing: the history names who asked")
-	case r.Stream == "" && (r.Verb == VerbApprove || r.Verb == VerbFailover):
+	case r.Stream == "" && slices.Contains([]string{VerbApprove, VerbFailover, VerbSwitchover, VerbRejoin}, r.Verb):
 		return bad("%s needs a stream", r.Verb)
 	case r.Stream != "" && (r.Verb == VerbReload || r.Verb == VerbSignal || r.Verb == VerbTransfer):
 		return bad("%s takes no stream", r.Verb)
-	case (r.Site != "" || r.AllowLoss) && r.Verb != VerbFailover:
-		return bad("site and allow_loss belong to failover")
+	case r.Site != "" && r.Verb != VerbFailover && r.Verb != VerbSwitchover:
+		return bad("site belongs to failover and switchover")
+	case r.AllowLoss && r.Verb != VerbFailover:
+		return bad("allow_loss belongs to failover")
+	case r.Verb == VerbSwitchover && r.Site == "":
+		return bad("switchover needs a site")
+	case (r.DryRun || r.DeadlineMS != 0) && r.Verb != VerbSwitchover || r.DeadlineMS < 0:
+		return bad("dry_run and a positive deadline_ms belong to switchover")
 	case r.Abandon && (r.Verb != VerbFailover || r.Site == "" || r.AllowLoss):
 		return bad("abandon belongs to failover, with the target's site and without allow_loss")
 	case r.ID != "" && r.Verb != VerbFailover:

@@ -40,7 +40,12 @@ func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originW
 		target = h.look(ctx, a.Target.Site, a.Target.Stream, h.o.Timeout)
 	})
 	wg.Go(func() { v.Owners, v.OwnersEvidence = h.owners(ctx, *a) })
-	from := origin.latest(ctx)
+	var from policy.View
+	if a.Kind == policy.KindSwitchover {
+		from = h.readPrimary(ctx, st, &v)
+	} else {
+		from = origin.latest(ctx)
+	}
 	if from.Evidence == policy.Offline && parkOpen(st, a.From) {
 		// The open park is sent again: its refusal says the same, and closes it, as a delete requires.
 		from.Evidence = policy.Timeout
@@ -49,6 +54,27 @@ func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originW
 	v.Members[a.Target.String()] = target
 	v.Members[a.From.String()] = from
 	return v
+}
+
+// readPrimary reads the primary of a switchover afresh each time: the publishers wait for what comes of it. Once it is
+// parked it is asked, too, how far it got.
+func (h *Hands) readPrimary(ctx context.Context, st policy.StreamState, v *policy.Views) policy.View {
+	a := st.Attempt
+	via, view := h.lookAround(ctx, st, a.From)
+	if view.Evidence != policy.AnsweredParked || a.Phase != policy.PhaseDrain {
+		return view
+	}
+	asked, cancel := context.WithTimeout(ctx, h.o.Timeout)
+	defer cancel()
+	conn, err := h.reader(asked, via)
+	if err != nil {
+		return view
+	}
+	if last, err := conn.Barrier(asked, policy.ParkSubject(a.From)); err == nil {
+		v.Drained, v.DrainedKnown = last, true
+		view = h.look(ctx, via, a.From.Stream, h.o.Timeout) // as it is after that
+	}
+	return view
 }
 
 func parkOpen(st policy.StreamState, id policy.MemberID) bool {

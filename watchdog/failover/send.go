@@ -73,9 +73,12 @@ func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration
 	}
 	asked, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if w.Kind == policy.WriteDelete {
+	switch w.Kind {
+	case policy.WriteDelete:
 		err = conn.Delete(asked, w.Member.Stream)
-	} else {
+	case policy.WriteCreate:
+		_, err = conn.Create(asked, w.Member.Stream, w.Config)
+	default:
 		_, err = conn.Update(asked, w.Member.Stream, w.Config)
 	}
 	if errors.Is(err, jsapi.ErrTimeout) && timeout >= h.o.Timeout { // not one that only waited for an effect

@@ -28,9 +28,13 @@ func (h *Hands) Step(ctx context.Context, stream string) error {
 	if !ok || st.Attempt == nil || !h.patience.mayTry(stream) {
 		return nil
 	}
-	origin, stop := h.watchOrigin(ctx, *st.Attempt)
-	defer stop()
-	s := stepper{h: h, stream: stream, epoch: st.Attempt.Epoch, began: time.Now(), origin: origin}
+	var origin *originWatch
+	if st.Attempt.Kind == policy.KindFailover {
+		watch, stop := h.watchOrigin(ctx, *st.Attempt)
+		defer stop()
+		origin = watch
+	}
+	s := stepper{h: h, stream: stream, epoch: st.Attempt.Epoch, began: time.Now(), answered: time.Now(), origin: origin}
 	for ctx.Err() == nil {
 		more, err := s.next(ctx)
 		if err != nil || !more {
@@ -49,8 +53,12 @@ type stepper struct {
 	began    time.Time // of the phase, as far as this step saw it
 	sent     time.Time // the newest write to an origin that does not answer
 	refusals int
-	origin   *originWatch
+	answered time.Time    // when the origin answered last
+	origin   *originWatch // nil in a switchover, whose primary is read afresh each time
 	still    stillness
+
+	seeded       *policy.SeedRecord // what came of the seeding of this seed phase
+	seedFailures int
 }
 
 // next reads, makes one move, and reports whether there may be another.
@@ -61,12 +69,18 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 	}
 	if st.Attempt.Phase != s.phase {
 		s.phase, s.began, s.still = st.Attempt.Phase, time.Now(), stillness{}
+		s.seeded, s.seedFailures = nil, 0
 	}
 	views := s.h.read(ctx, st, s.origin)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
 	views.Still = s.still.of(views.Members[st.Attempt.Target.String()])
+	if answers(views.Members[st.Attempt.From.String()]) {
+		s.answered = time.Now()
+	}
+	views.Running, views.Silent = time.Since(st.Attempt.BeganAt), time.Since(s.answered)
+	views.Seed = s.seeded
 	move := policy.Ensure(st, s.h.o.Node, views)
 	switch move.Kind {
 	case policy.MoveClose:
@@ -75,6 +89,8 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 		return s.result(ctx, st, move.Result)
 	case policy.MoveSend:
 		return s.send(ctx, st, move)
+	case policy.MoveSeed:
+		return true, s.seed(ctx, st, move.MaxIDs)
 	}
 	return false, nil
 }
@@ -106,7 +122,7 @@ func (s *stepper) result(ctx context.Context, st policy.StreamState, r policy.Re
 
 func (s *stepper) send(ctx context.Context, st policy.StreamState, m policy.Move) (bool, error) {
 	timeout := s.h.o.Timeout
-	if st.Attempt.Shared && m.Write.Kind == policy.WritePark {
+	if st.Attempt.Shared && m.Write.Kind == policy.WritePark && s.origin != nil {
 		if m.Resend && time.Since(s.sent) < resendPause {
 			wait(ctx, spinPause)
 			return true, nil
@@ -120,7 +136,7 @@ func (s *stepper) send(ctx context.Context, st policy.StreamState, m policy.Move
 	if err != nil || refused == nil {
 		return true, err
 	}
-	if errors.Is(refused, jsapi.ErrOffline) {
+	if errors.Is(refused, jsapi.ErrOffline) && s.origin != nil {
 		s.origin.offline()
 	}
 	if s.refusals++; s.refusals < maxRefusals {

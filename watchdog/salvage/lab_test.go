@@ -180,7 +180,7 @@ func (p *pair) archive() salvage.Account {
 func entries(p *pair) []salvage.Entry {
 	p.tb.Helper()
 	var all []salvage.Entry
-	archive := salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3)}
+	archive := salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3, "")}
 	p.must(nil, salvage.Show(p.ctx, archive, "", func(e salvage.Entry) error {
 		all = append(all, e)
 		return nil
