@@ -65,7 +65,7 @@ func newPair(tb testing.TB, tune ...func(*jetstream.StreamConfig)) *pair {
 	for _, f := range tune {
 		f(&cfg)
 	}
-	mirror.MaxMsgsPerSubject = cfg.MaxMsgsPerSubject
+	mirror.MaxMsgsPerSubject, mirror.MaxConsumers = cfg.MaxMsgsPerSubject, cfg.MaxConsumers
 	p.must(p.js.CreateStream(ctx, cfg))
 	p.must(p.js.CreateStream(ctx, mirror))
 	return p

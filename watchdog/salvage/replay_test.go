@@ -191,6 +191,23 @@ func TestReplayKeepsHeadersButThoseThatWouldAct(t *testing.T) {
 	}
 }
 
+// TestReplayOntoAFullStream is about a primary that takes no more consumers.
+func TestReplayOntoAFullStream(t *testing.T) {
+	p := newPair(t, func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 })
+	p.publish("b", 10)
+	p.promote()
+	p.must(p.js.CreateConsumer(p.ctx, "NEW", jetstream.ConsumerConfig{Durable: "D"}))
+	p.publish("t", 5)
+	p.switchOver()
+	p.publish("t", 2)
+	if got := p.archive(); got.OnPrimary != 2 {
+		t.Errorf("%+v", got)
+	}
+	check(t, "first", p.replay(), salvage.Replayed{Replayed: 3, OnPrimary: 2})
+	p.forgetReplays()
+	check(t, "second", p.replay(), salvage.Replayed{Already: 3, OnPrimary: 2})
+}
+
 // TestReplayOfTwoArchivesOfOneFailover is about a mirror that had followed the old origin further than the new primary:
 // what both archives hold is replayed once.
 func TestReplayOfTwoArchivesOfOneFailover(t *testing.T) {
