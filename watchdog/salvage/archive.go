@@ -21,6 +21,9 @@ type Job struct {
 	Primary Side
 	// Created, unless zero, is when Old was created: one that was deleted and made anew since holds no tail.
 	Created time.Time
+	// Of is "" for the tail of the former primary. For that of a mirror that had followed it further than the new primary
+	// it is the mirror's site: such an archive has a stream of its own.
+	Of string
 	// Origin is the member that Old is or was, as site/stream, for people; "" is Old's own name.
 	Origin string
 	// UpTo is the primary's last sequence at its promotion; 0: unknown.
@@ -93,7 +96,7 @@ func archive(ctx context.Context, j Job) (Account, error) {
 		return Account{}, fmt.Errorf("%w: it is of %s, not of %s", ErrRecreated, old.Created, j.Created)
 	}
 	a := &archiver{Job: j, last: old.State.LastSeq}
-	a.archive = j.Primary.on(StreamName(j.Name, j.Epoch))
+	a.archive = j.Primary.on(StreamName(j.Name, j.Epoch, j.Of))
 	if err := a.open(ctx); err != nil {
 		return Account{Fork: a.fork}, err
 	}
@@ -144,7 +147,7 @@ func (a *archiver) open(ctx context.Context) error {
 	if err := a.adopt(ctx); err != nil {
 		return err
 	}
-	return a.archive.ready(ctx, Subject(a.Name, a.Epoch))
+	return a.archive.ready(ctx, a.subject())
 }
 
 // adopt takes the fork of an archive that exists. Two leaders may find different ones, when the primary's limits removed
@@ -249,7 +252,7 @@ func (a *archiver) place(ctx context.Context) (place, error) {
 
 // copy archives batch after batch from a place on. It returns true when the tail is through.
 func (a *archiver) copy(ctx context.Context, at place) (bool, error) {
-	w, err := newWriter(a.archive, Subject(a.Name, a.Epoch), at.end)
+	w, err := newWriter(a.archive, a.subject(), at.end)
 	if err != nil {
 		return false, err
 	}

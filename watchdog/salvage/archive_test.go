@@ -33,7 +33,7 @@ func TestArchiveOfNothing(t *testing.T) {
 	if got != (salvage.Account{Fork: 10}) {
 		t.Errorf("%+v", got)
 	}
-	if _, err := p.js.Stream(p.ctx, salvage.StreamName("EVENTS", 3)); !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if _, err := p.js.Stream(p.ctx, salvage.StreamName("EVENTS", 3, "")); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("a stream was made: %v", err)
 	}
 }
