@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -28,6 +29,9 @@ type Aftercare struct {
 	By    string `json:"by,omitempty"`
 	// Tail is the account of the archive, once that was verified.
 	Tail *Tail `json:"tail,omitempty"`
+	// Again counts the archives that this member had in the epoch before: a late write of ours may make it return more than
+	// once, as another stream.
+	Again int `json:"again,omitempty"`
 	// Follow is the primary that the member was created to mirror.
 	Follow MemberID `json:"follow,omitzero"`
 	// Place is the placement that the member is to get instead of its own; nil: its own.
@@ -36,6 +40,17 @@ type Aftercare struct {
 	Waiting Reason       `json:"waiting"`
 	Steps   []StepRecord `json:"steps,omitempty"`
 	BeganAt time.Time    `json:"began_at"`
+}
+
+// Archive names what the care archives, apart from what other members of the stream had to archive in the epoch.
+func (c Aftercare) Archive(stream string) string {
+	if c.Kind == CareRepoint {
+		stream += "_" + c.Member.Site
+	}
+	if c.Again > 0 {
+		stream += fmt.Sprintf("_again%d", c.Again)
+	}
+	return stream
 }
 
 // Tail is the verified account of what a member held above the fork.
@@ -235,11 +250,15 @@ func (e carer) seal() Move {
 // archive has the tail copied, by whoever carries the steps out; the account comes back with the views.
 func (e carer) archive() Move {
 	switch {
+	case e.m.Deleted: // by a delete that seemed lost, after which the member had grown
+		m := e.done("%s is deleted", e.c.Member)
+		m.Care.Tail = e.c.Tail
+		return m
 	case !e.v.Member.answered():
 		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
 	case !e.v.Primary.answered():
 		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
-	case e.c.Kind == CareRepoint && (e.m.Stray == 0 || e.v.Member.Snapshot.LastSeq <= e.m.ForkLimit):
+	case e.c.Kind == CareRepoint && (!e.m.differs() || e.v.Member.Snapshot.LastSeq <= e.m.ForkLimit):
 		e.v.Archive = &Tail{Fork: e.m.ForkLimit, MemberLast: e.v.Member.Snapshot.LastSeq} // it only ever copied
 	case e.v.Archive == nil:
 		return Move{Kind: MoveArchive}
@@ -253,6 +272,9 @@ func (e carer) archive() Move {
 	m.Care.Tail = &t
 	return m
 }
+
+// differs reports that the member may hold what the primary does not.
+func (m MemberState) differs() bool { return m.Retired+m.Stray+m.ForkLimit > 0 }
 
 // archived waits for the word to go on: the tail is safe, and the member is of no more use as it is.
 func (e carer) archived() Move {
@@ -286,7 +308,7 @@ func (e carer) delete() Move {
 		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
 	case !s.Created.Equal(e.m.Created):
 		return e.wait(ChangedOutside, "%s was created anew by somebody: `understudy adopt %s`", e.c.Member, e.st.Name)
-	case e.c.Tail == nil || s.LastSeq > e.c.Tail.MemberLast && (e.c.Kind == CareReturn || e.m.Stray > 0):
+	case e.c.Tail == nil || s.LastSeq > e.c.Tail.MemberLast && e.m.differs():
 		return e.result(OutcomeAgain, reasonf(DualCapture, "%s is at sequence %d, beyond what was archived", e.c.Member, s.LastSeq))
 	case e.c.Kind == CareReturn && (!Sealed(s.Config) || !e.v.Listed):
 		return e.wait(InProgress, "%s is not seen sealed and listed", e.c.Member)

@@ -95,7 +95,7 @@ func (s *Sim) safe(id int) bool {
 		return true
 	}
 	for _, a := range s.world.archive {
-		if a.ids[id] {
+		if slices.Contains(a.msgs, id) {
 			return true
 		}
 	}
@@ -145,7 +145,7 @@ func (s *Sim) checkCalm() {
 	s.checkMessages()
 	s.checkMirrors()
 	if debts := policy.Debts(s.state, s.rules.Streams[name]); len(debts) > 0 && !onlyOpenParks(st) {
-		s.fail("after the calm these are not as wanted: %v", debts)
+		s.fail("after the calm these are not as wanted: %v; open: %v", debts, openIDs(st))
 	}
 }
 
@@ -201,4 +201,12 @@ func onlyOpenParks(st policy.StreamState) bool {
 		}
 	}
 	return len(open) > 0
+}
+
+func openIDs(st policy.StreamState) []policy.WriteID {
+	var ids []policy.WriteID
+	for _, w := range st.OpenWrites() {
+		ids = append(ids, w.ID)
+	}
+	return ids
 }

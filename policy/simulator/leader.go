@@ -271,10 +271,15 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 	}
 	m := policy.EnsureCare(st, sr, s.leader, id, v)
 	if m.Kind == policy.MoveArchive {
-		v.Archive = s.world.salvage(id, st.Primary, st.Aftercare[id.String()].Epoch)
+		c := st.Aftercare[id.String()]
+		archive := fmt.Sprint(c.Archive(name), "_", c.Epoch)
+		if v.Archive = s.world.salvage(archive, id, st.Primary); v.Archive == nil {
+			s.log("care of %s: the archive %s holds something else", id, archive)
+			return policy.Move{Kind: policy.MoveNone}
+		}
 		if s.o.Break == EmptyArchive {
 			v.Archive.Stream, v.Archive.Messages = "", 0
-			delete(s.world.archive, fmt.Sprint(id.Stream, "_", st.Aftercare[id.String()].Epoch))
+			delete(s.world.archive, archive)
 		}
 		m = policy.EnsureCare(st, sr, s.leader, id, v)
 	}

@@ -134,10 +134,7 @@ func (h *Hands) stands(ctx context.Context, t *policy.Tail) bool {
 // archive copies the member's tail to the primary's site, and proves the copy.
 func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.CareViews) (*policy.Tail, error) {
 	m, care := st.Members[c.id.String()], st.Aftercare[c.id.String()]
-	job := salvage.Job{Name: st.Name, Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }}
-	if care.Kind == policy.CareRepoint { // a mirror's own archive, beside that of the former primary
-		job.Name += "_" + c.id.Site
-	}
+	job := salvage.Job{Name: care.Archive(st.Name), Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }}
 	from, err := c.side(ctx, c.id)
 	if err != nil {
 		return nil, err
