@@ -140,20 +140,23 @@ func (st StreamState) careOf(sr StreamRules, id MemberID) CareKind {
 		}
 	case m.Retired > 0 && r.Evidence == AnsweredParked && err == nil && shape.Kind == ShapeParked:
 		return CareReturn
-	case (m.Retired == 0 || m.Abandoned > 0) && sr.Repoint == RepointAuto && r.Reachable() && err == nil && shape.Kind == ShapeMirror && st.astray(id, shape):
+	case (m.Retired == 0 || m.Abandoned > 0) && sr.Repoint == RepointAuto && r.Reachable() && err == nil && shape.Kind == ShapeMirror && st.astray(sr, id, shape):
 		return CareRepoint
 	}
 	return ""
 }
 
 // astray reports that a mirror follows a stream which was the primary once and is not any more.
-func (st StreamState) astray(id MemberID, shape Shape) bool {
+func (st StreamState) astray(sr StreamRules, id MemberID, shape Shape) bool {
 	m := st.Members[id.String()]
+	direct, _ := sr.upstreamIs(st.Primary, id, shape)
 	switch {
 	case m.Stray > 0:
 		return true
 	case m.Follows != (MemberID{}):
 		return m.Follows != st.Primary
+	case direct && shape.Upstream == st.Primary.Stream: // it only shares a name with what was the primary
+		return false
 	}
 	return st.Epoch > 0 && slices.ContainsFunc(sortedKeys(st.Members), func(key string) bool {
 		o := st.Members[key]
@@ -328,6 +331,9 @@ func (e carer) delete() Move {
 		if reason, ok := e.st.otherCopy(e.c.Member); !ok {
 			return e.result(OutcomeWaiting, reason)
 		}
+		if from, ok := e.st.unparked(e.c.Member); ok && e.m.differs() {
+			return e.wait(DualCapture, "%s follows %s, which takes messages: that is parked first", e.c.Member, from)
+		}
 	} else if stray, ok := e.st.strays(e.sr); ok && !open {
 		return e.wait(InProgress, "%s follows %s by its name, and is made a mirror of %s first", stray, e.c.Member, e.st.Primary)
 	}
@@ -339,6 +345,19 @@ func (st StreamState) strays(sr StreamRules) (MemberID, bool) {
 	for _, key := range sortedKeys(st.Members) {
 		m := st.Members[key]
 		if m.Stray > 0 && m.ID != st.Primary && sr.Repoint == RepointAuto && st.Round.Members[key].Reachable() {
+			return m.ID, true
+		}
+	}
+	return MemberID{}, false
+}
+
+// unparked finds a former primary that a member follows by its name, and that is seen with its old subjects: what the member
+// holds would go on growing under the hand that deletes it.
+func (st StreamState) unparked(mirror MemberID) (MemberID, bool) {
+	shape, err := ShapeOf(st.Members[mirror.String()].Config)
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		if err == nil && m.ID.Stream == shape.Upstream && m.Retired > 0 && st.Round.Members[key].Evidence == Answered {
 			return m.ID, true
 		}
 	}

@@ -408,7 +408,7 @@ func (s *Sim) deliver(w policy.Write) outcome {
 	o := s.world.deliver(w)
 	after := s.world.shapeOf(x.meta)
 	if w.Kind == policy.WriteDelete && o == replied {
-		s.seen.deleted(s, w, held)
+		s.seen.deleted(s, w, before.Kind == policy.ShapeMirror, held)
 	}
 	if !x.created.Equal(created) {
 		s.log("write %s: %s is made anew, %s", w.ID, w.Member, after)

@@ -61,6 +61,7 @@ func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originW
 func (h *Hands) readPrimary(ctx context.Context, st policy.StreamState, v *policy.Views) policy.View {
 	a := st.Attempt
 	via, view := h.lookAround(ctx, st, a.From)
+	view.Via = via
 	if view.Evidence != policy.AnsweredParked || a.Phase != policy.PhaseDrain {
 		return view
 	}
@@ -73,6 +74,7 @@ func (h *Hands) readPrimary(ctx context.Context, st policy.StreamState, v *polic
 	if last, err := conn.Barrier(asked, policy.ParkSubject(a.From)); err == nil {
 		v.Drained, v.DrainedKnown = last, true
 		view = h.look(ctx, via, a.From.Stream, h.o.Timeout) // as it is after that
+		view.Via = via
 	}
 	return view
 }
