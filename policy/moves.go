@@ -7,6 +7,8 @@ type View struct {
 	Evidence Evidence
 	// Snapshot is the answer, when there is one (Answered, AnsweredParked, NoLeader).
 	Snapshot *Snapshot
+	// Via is the site through which it was read; "" is the member's own.
+	Via string
 }
 
 func (v View) answered() bool { return v.Evidence == Answered || v.Evidence == AnsweredParked }

@@ -276,10 +276,15 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 		m = policy.EnsureCare(st, sr, s.leader, id, v)
 	}
 	if m.Kind == policy.MoveArchive {
-		v.Archive = s.world.salvage(id, st.Primary, st.Aftercare[id.String()].Epoch)
+		c := st.Aftercare[id.String()]
+		archive := fmt.Sprint(name, "_", c.Epoch, "_", c.Of())
+		if v.Archive = s.world.salvage(archive, id, st.Primary); v.Archive == nil {
+			s.log("care of %s: the archive %s holds something else", id, archive)
+			return policy.Move{Kind: policy.MoveNone}
+		}
 		if s.o.Break == EmptyArchive {
 			v.Archive.Stream, v.Archive.Messages = "", 0
-			delete(s.world.archive, fmt.Sprint(id.Stream, "_", st.Aftercare[id.String()].Epoch))
+			delete(s.world.archive, archive)
 		}
 		m = policy.EnsureCare(st, sr, s.leader, id, v)
 	}
@@ -413,7 +418,7 @@ func (s *Sim) deliver(w policy.Write) outcome {
 	o := s.world.deliver(w)
 	after := s.world.shapeOf(x.meta)
 	if w.Kind == policy.WriteDelete && o == replied {
-		s.seen.deleted(s, w, held)
+		s.seen.deleted(s, w, before.Kind == policy.ShapeMirror, held)
 	}
 	if !x.created.Equal(created) {
 		s.log("write %s: %s is made anew, %s", w.ID, w.Member, after)
