@@ -114,8 +114,8 @@ func (st StreamState) careOf(sr StreamRules, id MemberID) CareKind {
 	shape, err := ShapeOf(m.Config)
 	switch {
 	case id == st.Primary:
-	case m.Follows != (MemberID{}) && r.Evidence == NotFound:
-		if _, late := m.openOf(WriteDelete); late || m.Deleted {
+	case m.Retired == 0 && r.Evidence == NotFound:
+		if _, late := m.openOf(WriteDelete); late && m.Follows != (MemberID{}) || m.Deleted {
 			return CareRepoint
 		}
 	case m.Retired > 0 && m.Deleted:

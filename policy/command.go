@@ -25,7 +25,9 @@ type Command struct {
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
 	Care     *CareCommand     `json:"care,omitempty"`
 	// All are taken together, in their order, or none is. They hold no others, and are stamped by this one.
-	All []Command `json:"all,omitempty"`
+	All   []Command     `json:"all,omitempty"`
+	Carry *CarryCommand `json:"carry,omitempty"`
+	Adopt *AdoptCommand `json:"adopt,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.

@@ -65,6 +65,7 @@ type stepper struct {
 
 	seeded       *policy.SeedRecord // what came of the seeding of this seed phase
 	seedFailures int
+	released     bool // the carried consumers, in this verify phase
 }
 
 // next reads, makes one move, and reports whether there may be another.
@@ -89,10 +90,13 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 	case policy.MoveSend:
 		return s.send(ctx, stride.State, move)
 	case policy.MoveSeed:
-		if err := s.flush(ctx); err != nil {
-			return false, err
-		}
-		return true, s.seed(ctx, stride.State, move.MaxIDs)
+		return true, s.act(ctx, func() error { return s.seed(ctx, stride.State, move.MaxIDs) })
+	case policy.MoveFreeze:
+		return true, s.act(ctx, func() error { return s.freeze(ctx, stride.State) })
+	case policy.MoveCarry:
+		return true, s.act(ctx, func() error { return s.carry(ctx, stride.State) })
+	case policy.MoveRelease:
+		return true, s.act(ctx, func() error { return s.release(ctx, stride.State) })
 	}
 	return false, nil
 }
@@ -103,7 +107,7 @@ func (s *stepper) enter(p policy.Phase) {
 		return
 	}
 	s.phase, s.began, s.told, s.still = p, time.Now(), time.Now(), stillness{}
-	s.seeded, s.seedFailures = nil, 0
+	s.seeded, s.seedFailures, s.released = nil, 0, false
 }
 
 // views is what there is to be read for the next move, and what this step knows besides.
@@ -114,7 +118,7 @@ func (s *stepper) views(ctx context.Context, st policy.StreamState) policy.Views
 		s.answered = time.Now()
 	}
 	v.Running, v.Silent = time.Since(st.Attempt.BeganAt), time.Since(s.answered)
-	v.Seed = s.seeded
+	v.Seed, v.Released = s.seeded, s.released
 	return v
 }
 
