@@ -38,6 +38,8 @@ type Views struct {
 	DrainedKnown bool
 	// Seed is what came of this step's seeding; nil before it.
 	Seed *SeedRecord
+	// NoneAt is when the parked primary of a switchover was read to have no durable consumers; zero when that is not known.
+	NoneAt time.Time
 	// Released says that this step has ended the pauses of the carried consumers.
 	Released bool
 }
@@ -56,6 +58,8 @@ const (
 	MoveArchive MoveKind = "archive"
 	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
 	MoveSeed MoveKind = "seed"
+	// MoveCarried logs what is known of the consumers without anything being done.
+	MoveCarried MoveKind = "carried"
 	// MoveFreeze has the newest snapshot of the consumers put into the log, MoveCarry the consumers created and reset at the
 	// target, MoveRelease their pauses ended.
 	MoveFreeze  MoveKind = "freeze"
@@ -71,5 +75,6 @@ type Move struct {
 	Close  CloseCommand
 	Result ResultCommand
 	Care   CareCommand
+	Carry  CarryCommand
 	MaxIDs int
 }
