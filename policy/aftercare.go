@@ -49,7 +49,12 @@ type Tail struct {
 	MemberLast uint64 `json:"member_last"`
 	First      uint64 `json:"first,omitempty"` // sequences on the member
 	Last       uint64 `json:"last,omitempty"`
-	Messages   uint64 `json:"messages"`
+	// FirstAt and LastAt are when the member stored them, by its servers' clock.
+	FirstAt time.Time `json:"first_at,omitzero"`
+	LastAt  time.Time `json:"last_at,omitzero"`
+	// Captured are those of them that it stored after the new primary was bound.
+	Captured Stored `json:"captured,omitzero"`
+	Messages uint64 `json:"messages"`
 	// OnPrimary counts those of them that the new primary holds as well.
 	OnPrimary uint64 `json:"on_primary"`
 	Bytes     uint64 `json:"bytes"`
@@ -65,6 +70,8 @@ type CareViews struct {
 	Archive *Tail
 	// Waited is the time since this leader saw an open delete of the member first.
 	Waited time.Duration
+	// Replayed is what became of the archive's messages in this step's replay.
+	Replayed *Replay
 	// ArchiveStands says that the archive of the logged account is there, whole, or that it needs none.
 	ArchiveStands bool
 }
@@ -79,7 +86,8 @@ func Cares(s State, sr StreamRules) []MemberID {
 	var list []MemberID
 	for _, id := range watched(st, sr) {
 		c, has := st.Aftercare[id.String()]
-		waits := has && c.Phase == PhaseArchived && !c.Asked && sr.Rejoin != RejoinAuto && !st.grew(c)
+		said := c.Waiting.Code == AwaitingApproval
+		waits := has && c.Phase == PhaseArchived && said && !c.Asked && sr.Rejoin != RejoinAuto && !st.grew(c)
 		if has && !waits || !has && st.careOf(sr, id) != "" {
 			list = append(list, id)
 		}
@@ -164,6 +172,8 @@ func EnsureCare(st StreamState, sr StreamRules, node string, id MemberID, v Care
 		return e.seal()
 	case PhaseArchive:
 		return e.archive()
+	case PhaseReplay:
+		return e.replay()
 	case PhaseArchived:
 		return e.archived()
 	case PhaseDelete:
@@ -250,6 +260,21 @@ func (e carer) archive() Move {
 			t.Messages, e.c.Member, t.Fork, t.Stream, t.Site, e.st.Primary, t.OnPrimary)
 	}
 	m.Care.Tail = &t
+	m.Care.Replay = e.sr.Salvage == SalvageReplay && t.Messages > t.OnPrimary
+	return m
+}
+
+// replay has the archive's messages that the primary lacks published to it, by whoever carries the steps out.
+func (e carer) replay() Move {
+	if e.v.Replayed == nil {
+		return Move{Kind: MoveReplay}
+	}
+	r := *e.v.Replayed
+	m := e.done("%d messages of %s are published again; %s has %d of its own", r.Replayed+r.Already, e.c.Tail.Stream, e.st.Primary, r.OnPrimary)
+	if left := r.Superseded + r.Failed; left > 0 {
+		m = e.done("%d messages of %s are published again, %d are not: `understudy salvage show %s`", r.Replayed+r.Already, e.c.Tail.Stream, left, e.c.Tail.Stream)
+	}
+	m.Care.Replayed = &r
 	return m
 }
 
@@ -291,6 +316,9 @@ func (e carer) delete() Move {
 		return e.wait(InProgress, "%s is not seen sealed and listed", e.c.Member)
 	case !e.v.ArchiveStands:
 		return e.wait(Unreachable, "the archive %s at %s is not seen whole: nothing is deleted", e.c.Tail.Stream, e.c.Tail.Site)
+	}
+	if _, err := e.compose(WriteCreate); err != nil { // better known before there is nothing left
+		return e.wait(ChangedOutside, "%s: %v", e.c.Member, err)
 	}
 	if other, ok := e.st.remaking(e.c.Member); ok {
 		return e.wait(InProgress, "%s is being made anew: %s is next", other, e.c.Member)

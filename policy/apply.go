@@ -204,7 +204,7 @@ func (st *StreamState) result(s *State, c Command) error {
 		if !a.Phase.Row().Abortable || a.PromoteOpened || a.DeleteOpened {
 			return refuse("attempt %d can only go forward", a.Epoch)
 		}
-		a.Phase, a.Waiting = PhaseAborting, r.Reason
+		a.Phase, a.Waiting, a.Abort = PhaseAborting, r.Reason, r.Reason
 		if r.Reason.Code == Healthy { // the leader just got an answer: that is an up, whatever the votes say
 			st.Clock.Outage, st.Clock.Agreed, st.Clock.Blind = 0, 0, 0
 		}
@@ -266,7 +266,7 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	a := *st.Attempt
 	a.EndedAt, a.Consumers, a.Carried = at, a.outcomes(), nil
 	from := st.Members[a.From.String()]
-	from.Retired = a.Epoch
+	from.Retired, from.ReplacedAt = a.Epoch, a.boundAt()
 	if from.Want == nil || from.Want.Kind != ShapeParked {
 		from.Want, from.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(a.From)}}, ""
 	}
@@ -285,8 +285,21 @@ func (st *StreamState) complete(s *State, at time.Time) {
 		return
 	}
 	st.CompletedAt = at
+	if a.DeleteOpened {
+		st.Lost += a.Loss.AtLeast
+	}
 	s.countOutage(a.From.Site, at, a.Rules)
 	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))
+}
+
+// boundAt is when the target was seen bound; zero before.
+func (a Attempt) boundAt() time.Time {
+	for _, s := range a.Steps {
+		if s.Phase == PhaseBind {
+			return s.At
+		}
+	}
+	return time.Time{}
 }
 
 // leaveBehind notes of every other member from where on it may differ from the new primary. What followed a primary that
@@ -326,7 +339,7 @@ func (st *StreamState) aborted(s *State, at time.Time) {
 	a.EndedAt, a.Carried = at, nil
 	st.giveBack(a.From)
 	st.Attempt, st.Last = nil, &a
-	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Waiting)
+	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Abort)
 }
 
 // giveBack wants an origin that was not replaced to hold its subjects again.

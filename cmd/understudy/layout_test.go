@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"watchdog/natslab":  {},
 	"watchdog":          {"policy", "election", "watchdog/api", "watchdog/config", "watchdog/failover", "watchdog/jsapi", "watchdog/probe", "watchdog/salvage"},
 	"watchdog/grouplab": {"policy", "watchdog", "watchdog/api", "watchdog/config", "watchdog/natslab"},
-	"watchdog/demo":     {"policy", "watchdog/api", "watchdog/grouplab", "watchdog/natslab"},
+	"watchdog/demo":     {"policy", "watchdog/api", "watchdog/grouplab", "watchdog/jsapi", "watchdog/natslab", "watchdog/salvage"},
 	"cmd/understudy":    {"policy", "watchdog", "election"}, // the errors that have exit codes of their own
 	"cmd/bench":         {"policy", "watchdog"},
 }

@@ -99,11 +99,11 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 	case policy.MoveSeed:
 		return true, s.seed(ctx, stride.State, move.MaxIDs)
 	case policy.MoveFreeze:
-		return true, s.act(ctx, func() error { return s.freeze(ctx, stride.State) })
+		return s.besides(ctx, func() error { return s.freeze(ctx, stride.State) })
 	case policy.MoveCarry:
-		return true, s.act(ctx, func() error { return s.carry(ctx, stride.State) })
+		return s.besides(ctx, func() error { return s.carry(ctx, stride.State) })
 	case policy.MoveRelease:
-		return true, s.act(ctx, func() error { return s.release(ctx, stride.State) })
+		return s.besides(ctx, func() error { return s.release(ctx, stride.State) })
 	}
 	return false, nil
 }
@@ -115,6 +115,14 @@ func (s *stepper) enter(p policy.Phase) {
 	}
 	s.phase, s.began, s.told, s.still = p, time.Now(), time.Now(), stillness{}
 	s.seeded, s.seedFailures, s.released = nil, 0, false
+}
+
+// besides does what is neither a write to a stream nor a result, once the log has all that is known.
+func (s *stepper) besides(ctx context.Context, do func() error) (more bool, err error) {
+	if err := s.flush(ctx); err != nil {
+		return false, err
+	}
+	return true, do()
 }
 
 // views is what there is to be read for the next move, and what this step knows besides.

@@ -38,14 +38,6 @@ func (s *stepper) flush(ctx context.Context) error {
 	return s.h.settle(ctx, s.h.commit(ctx, s.stream, list))
 }
 
-// act does what is no write of a config; it finds in the log what led to it.
-func (s *stepper) act(ctx context.Context, do func() error) error {
-	if err := s.flush(ctx); err != nil {
-		return err
-	}
-	return do()
-}
-
 // write makes one write of the attempt. The close of a switchover's, once replied to, goes to the log with what is known
 // next: publishers wait, and whoever takes over before that reads the effect back.
 func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Move, timeout time.Duration) (refused, err error) {
