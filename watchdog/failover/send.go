@@ -84,10 +84,8 @@ func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	if time.Since(led) > freshWord {
-		if err := h.verify(ctx); err != nil {
-			return fmt.Errorf("%w: %w", errNotSent, err)
-		}
+	if err := h.verifySince(ctx, led); err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", errNotSent, ctx.Err())
@@ -128,6 +126,14 @@ func (h *Hands) verify(ctx context.Context) error {
 	return retry.Do(ctx, b, func(ctx context.Context) error {
 		return retry.RetryableError(h.o.Journal.VerifyLeader(ctx))
 	})
+}
+
+// verifySince asks for leadership, unless a commit that began at led, and went through, has just shown it.
+func (h *Hands) verifySince(ctx context.Context, led time.Time) error {
+	if time.Since(led) <= freshWord {
+		return nil
+	}
+	return h.verify(ctx)
 }
 
 // closes says what an outcome means for the write: "" is unknown, and leaves it open.
