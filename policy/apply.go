@@ -211,7 +211,7 @@ func (st *StreamState) result(s *State, c Command) error {
 
 func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error {
 	a := st.Attempt
-	next := a.Phase.next(a.Kind)
+	next := a.next()
 	if next.Row().Final {
 		if w, open := st.blocksEnd(); open {
 			return refuse("write %s is open", w.ID)
@@ -221,6 +221,9 @@ func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error 
 	a.FenceDebt = a.FenceDebt || r.FenceDebt
 	if r.LastSeq > 0 {
 		a.LastSeq = r.LastSeq
+	}
+	if r.Seed != nil {
+		a.Seed = r.Seed
 	}
 	s.note(at, st.Name, a.Epoch, "phase_done", Reason{Code: InProgress, Text: string(a.Phase) + ": " + r.Reason.Text})
 	a.Waiting, a.Phase = reasonf(InProgress, "%s is done", a.Phase), next

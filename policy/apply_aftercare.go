@@ -133,7 +133,7 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 		c.Follow = m.Follows
 	}
 	c.Steps = append(append([]StepRecord(nil), c.Steps...), StepRecord{Phase: c.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
-	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), c.Phase.next(KindFailover)
+	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), c.Phase.Row().Next
 	if c.Phase == PhaseRejoined {
 		st.rejoined(s, at, c)
 		return nil

@@ -82,9 +82,9 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 		member MemberID
 		phases []Phase
 	}{
-		WritePark:    {a.From, []Phase{PhaseFence, PhaseDrain, PhasePromote, PhaseBind, PhaseVerify}},
+		WritePark:    {a.From, []Phase{PhaseFence, PhaseDrain, PhasePromote, PhaseSeed, PhaseConsumers, PhaseBind, PhaseVerify}},
 		WriteDelete:  {a.From, []Phase{PhaseFence}},
-		WritePromote: {a.Target, []Phase{PhasePromote, PhaseBind}},
+		WritePromote: {a.Target, []Phase{PhasePromote, PhaseSeed, PhaseConsumers, PhaseBind}},
 		WriteBind:    {a.Target, []Phase{PhaseBind, PhaseVerify}},
 		WriteUnpark:  {a.From, []Phase{PhaseAborting}},
 	}[w.Kind]

@@ -76,6 +76,8 @@ type ResultCommand struct {
 	// Facts that the phase found; zero values leave the attempt as it is.
 	FenceDebt bool   `json:"fence_debt,omitempty"`
 	LastSeq   uint64 `json:"last_seq,omitempty"`
+
+	Seed *SeedRecord `json:"seed,omitempty"`
 }
 
 // Outcome is what a phase came to.

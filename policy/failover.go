@@ -23,6 +23,8 @@ func Ensure(st StreamState, node string, v Views) Move {
 		return e.drain()
 	case PhasePromote:
 		return e.promote()
+	case PhaseSeed:
+		return e.seed()
 	case PhaseBind:
 		return e.bind()
 	case PhaseVerify:

@@ -36,6 +36,8 @@ type Views struct {
 	// park; DrainedKnown says that it was given.
 	Drained      uint64
 	DrainedKnown bool
+	// Seed is what came of this step's seeding; nil before it.
+	Seed *SeedRecord
 }
 
 // MoveKind is what a step does next.
@@ -50,6 +52,8 @@ const (
 	// MoveCare logs what a phase of a member's care came to; MoveArchive has its tail archived.
 	MoveCare    MoveKind = "care"
 	MoveArchive MoveKind = "archive"
+	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
+	MoveSeed MoveKind = "seed"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -60,4 +64,5 @@ type Move struct {
 	Close  CloseCommand
 	Result ResultCommand
 	Care   CareCommand
+	MaxIDs int
 }

@@ -9,6 +9,7 @@ const (
 	PhaseFence     Phase = "fence"
 	PhaseDrain     Phase = "drain"
 	PhasePromote   Phase = "promote"
+	PhaseSeed      Phase = "seed"
 	PhaseConsumers Phase = "consumers"
 	PhaseBind      Phase = "bind"
 	PhaseVerify    Phase = "verify"
@@ -41,6 +42,8 @@ type PhaseRow struct {
 	Planned bool
 	// SwitchoverOnly rows are skipped by a failover.
 	SwitchoverOnly bool
+	// Seeding rows are skipped by an attempt that seeds no message ids.
+	Seeding bool
 	// Final phases end the attempt.
 	Final bool
 }
@@ -49,7 +52,8 @@ var phaseTable = []PhaseRow{
 	{Phase: PhaseConfirm, Next: PhaseFence, Abortable: true, HoldStops: true},
 	{Phase: PhaseFence, Next: PhaseDrain, Abortable: true, HoldStops: true},
 	{Phase: PhaseDrain, Next: PhasePromote, Abortable: true, SwitchoverOnly: true},
-	{Phase: PhasePromote, Next: PhaseConsumers, Abortable: true}, // until a promote is logged, see Apply
+	{Phase: PhasePromote, Next: PhaseSeed, Abortable: true}, // until a promote is logged, see Apply
+	{Phase: PhaseSeed, Next: PhaseConsumers, Seeding: true},
 	{Phase: PhaseConsumers, Next: PhaseBind, Planned: true},
 	{Phase: PhaseBind, Next: PhaseVerify},
 	{Phase: PhaseVerify, Next: PhaseDone},
@@ -76,11 +80,11 @@ func (p Phase) Row() PhaseRow {
 	return PhaseRow{}
 }
 
-// next is the phase that follows in an attempt of a kind.
-func (p Phase) next(kind AttemptKind) Phase {
-	n := p.Row().Next
-	for n.Row().Planned || n.Row().SwitchoverOnly && kind != KindSwitchover {
-		n = n.Row().Next
+// next is the phase that follows in an attempt.
+func (a *Attempt) next() Phase {
+	n := a.Phase.Row().Next
+	for r := n.Row(); r.Planned || r.SwitchoverOnly && !a.planned() || r.Seeding && a.seeds() == 0; r = n.Row() {
+		n = r.Next
 	}
 	return n
 }

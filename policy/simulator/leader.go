@@ -240,7 +240,7 @@ func (s *Sim) read(w *worker) bool {
 }
 
 func (s *Sim) views(st policy.StreamState) policy.Views {
-	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true}
+	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true, Seed: &policy.SeedRecord{}}
 	here := s.rules.Watchdogs[s.leader]
 	e, snap := s.world.look(here, a.From.Site, a.From)
 	if snap == nil && a.Shared {

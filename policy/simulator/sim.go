@@ -73,7 +73,7 @@ func New(o Options) *Sim {
 		name: {Name: name, Origin: origin, Mirrors: []policy.MirrorRule{{MemberID: west, Priority: 10}, {MemberID: eu}},
 			Mode: policy.ModeUnattended, Interval: time.Second, Threshold: 5 * time.Second, MaxLoss: 1 << 40,
 			Cooldown: 20 * time.Second, Release: s.o.Release,
-			Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
+			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
 	}}
 	if !o.Shared {
 		sr := s.rules.Streams[name]

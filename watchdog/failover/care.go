@@ -136,7 +136,7 @@ func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.Car
 	m, care := st.Members[c.id.String()], st.Aftercare[c.id.String()]
 	job := salvage.Job{Name: st.Name, Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Since: m.ReplacedAt, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }}
 	if care.Kind == policy.CareRepoint { // a mirror's own archive, beside that of the former primary
-		job.Name += "_" + c.id.Site
+		job.Of = c.id.Site
 	}
 	from, err := c.side(ctx, c.id)
 	if err != nil {

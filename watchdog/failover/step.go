@@ -56,6 +56,9 @@ type stepper struct {
 	answered time.Time    // when the origin answered last
 	origin   *originWatch // nil in a switchover, whose primary is read afresh each time
 	still    stillness
+
+	seeded       *policy.SeedRecord // what came of the seeding of this seed phase
+	seedFailures int
 }
 
 // next reads, makes one move, and reports whether there may be another.
@@ -66,6 +69,7 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 	}
 	if st.Attempt.Phase != s.phase {
 		s.phase, s.began, s.still = st.Attempt.Phase, time.Now(), stillness{}
+		s.seeded, s.seedFailures = nil, 0
 	}
 	views := s.h.read(ctx, st, s.origin)
 	if ctx.Err() != nil {
@@ -76,6 +80,7 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 		s.answered = time.Now()
 	}
 	views.Running, views.Silent = time.Since(st.Attempt.BeganAt), time.Since(s.answered)
+	views.Seed = s.seeded
 	move := policy.Ensure(st, s.h.o.Node, views)
 	switch move.Kind {
 	case policy.MoveClose:
@@ -84,6 +89,8 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 		return s.result(ctx, st, move.Result)
 	case policy.MoveSend:
 		return s.send(ctx, st, move)
+	case policy.MoveSeed:
+		return true, s.seed(ctx, st, move.MaxIDs)
 	}
 	return false, nil
 }

@@ -16,8 +16,9 @@ const (
 	readMessages = 1000    // that a consumer may send ahead
 	readBytes    = 8 << 20 // the same
 	readIdle     = time.Minute
-	readBeat     = time.Second // the consumer says at least as often that it is there
-	readSilent   = 10          // times in a row that twice that time passes without it, until a reading fails
+	// A consumer that is silent for two heartbeats is given up.
+	readHeartbeat = 2 * time.Second
+	readExpiry    = 10 * time.Second
 )
 
 // read calls each with every message of a range, in order, like scan, but through a consumer where the stream allows
@@ -28,20 +29,52 @@ func (s Side) read(ctx context.Context, from, to uint64, each func(*message) err
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s, err)
 	}
-	if to = min(to, info.State.LastSeq); from > to {
-		return nil
+	f := &follower{side: s, at: from, to: min(to, info.State.LastSeq), each: each}
+	for tries := 0; f.at <= f.to; tries++ {
+		before := f.at
+		err := f.run(ctx)
+		var refused *jetstream.APIError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &refused), consumerLost(err) && f.at == before && tries >= followTries:
+			// It is full of consumers, of another retention, its consumers do not answer: a scan needs none.
+			return s.scan(ctx, f.at, f.to, each)
+		case !consumerLost(err):
+			return fmt.Errorf("read %s at sequence %d: %w", s, f.at, s.why(err))
+		}
 	}
-	consumer, remove, err := s.consumer(ctx, from)
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) { // full of consumers, of another retention: whatever it is, a scan needs none
-		return s.scan(ctx, from, to, each)
+	return nil
+}
+
+// followTries is how many consumers may be lost before a reader does without.
+const followTries = 3
+
+// consumerLost says that a consumer is gone or silent, as when its server is: another may serve.
+func consumerLost(err error) bool {
+	for _, lost := range []error{jetstream.ErrNoHeartbeat, jetstream.ErrConsumerDeleted, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerLeadershipChanged, nats.ErrNoResponders} {
+		if errors.Is(err, lost) {
+			return true
+		}
 	}
+	return false
+}
+
+// follower reads a stream through one consumer after the other. at is the sequence that comes next.
+type follower struct {
+	side   Side
+	at, to uint64
+	each   func(*message) error
+}
+
+func (f *follower) run(ctx context.Context) error {
+	consumer, remove, err := f.side.consumer(ctx, f.at)
 	if err != nil {
-		return fmt.Errorf("read %s: make a consumer: %w", s, kindOf(err))
+		return err
 	}
 	defer remove()
-	if err := follow(ctx, consumer, to, each); err != nil && !errors.Is(err, errEnough) {
-		return fmt.Errorf("read %s: %w", s, err)
+	if err := f.follow(ctx, consumer); !errors.Is(err, errEnough) {
+		return err
 	}
 	return nil
 }
@@ -71,85 +104,71 @@ func (s Side) consumer(ctx context.Context, from uint64) (jetstream.Consumer, fu
 	}, nil
 }
 
-// follow takes a consumer's messages until a sequence, or until it has no more.
-func follow(ctx context.Context, c jetstream.Consumer, to uint64, each func(*message) error) error {
+// follow takes a consumer's messages until the end of the range, or until it has no more.
+func (f *follower) follow(ctx context.Context, c jetstream.Consumer) error {
 	if c.CachedInfo().NumPending == 0 {
 		return nil
 	}
-	f := &follower{to: to, each: each}
-	m, err := firstOf(ctx, c)
+	first, err := firstOf(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := f.take(m); err != nil || f.done {
+	if done, err := f.take(first); done || err != nil {
 		return err
 	}
-	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes), jetstream.PullExpiry(10*readBeat), jetstream.PullHeartbeat(readBeat))
+	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes),
+		jetstream.PullExpiry(readExpiry), jetstream.PullHeartbeat(readHeartbeat))
 	if err != nil {
 		return err
 	}
 	defer it.Stop()
-	for silent := 0; !f.done; {
+	for {
 		m, err := it.Next(jetstream.NextContext(ctx))
-		if errors.Is(err, jetstream.ErrNoHeartbeat) && silent < readSilent { // asked again by the next call
-			silent++
-			continue
-		}
 		if err != nil {
-			return kindOf(err)
+			return err
 		}
-		silent = 0
-		if err := f.take(m); err != nil {
+		if done, err := f.take(m); done || err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
-// firstOf takes a consumer's first message. One that was made a moment ago, on a replicated stream, may not be listening
-// yet as far as the server knows that we are connected to: the request is then answered with "no responders", which the
-// client's iterators pass over, and wait.
+// firstOf takes a consumer's first message. A consumer that was made a moment ago on another server may not be listening
+// yet as far as the server knows that is asked: it answers "no responders" then, which the client's iterators pass
+// over, to wait for heartbeats that nobody sends.
 func firstOf(ctx context.Context, c jetstream.Consumer) (m jetstream.Msg, err error) {
-	backoff := retry.WithMaxDuration(leaderless, retry.NewConstant(5*time.Millisecond))
+	backoff := retry.WithMaxDuration(2*readHeartbeat, retry.NewConstant(5*time.Millisecond))
 	return m, retry.Do(ctx, backoff, func(context.Context) error {
-		batch, err := c.Fetch(1, jetstream.FetchMaxWait(askPatience))
+		batch, err := c.Fetch(1, jetstream.FetchMaxWait(2*readHeartbeat))
 		if err != nil {
-			return kindOf(err)
+			return err
 		}
 		if m = <-batch.Messages(); m != nil {
 			return nil
 		}
-		err = batch.Error()
-		if err == nil || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) {
-			return retry.RetryableError(fmt.Errorf("no message, though there are some: %w", kindOf(cmp.Or(err, nats.ErrTimeout))))
+		if err = batch.Error(); errors.Is(err, nats.ErrNoResponders) {
+			return retry.RetryableError(err)
 		}
-		return kindOf(err)
+		return cmp.Or[error](err, jetstream.ErrNoHeartbeat)
 	})
 }
 
-// follower passes on what a consumer delivers.
-type follower struct {
-	to        uint64
-	each      func(*message) error
-	delivered uint64
-	done      bool
-}
-
-// take passes a message on. Of what is delivered without acknowledgements nothing comes again: a delivery that is missing
-// is an error.
-func (f *follower) take(delivered jetstream.Msg) error {
+// take passes a message on. It returns true when none is wanted any more.
+func (f *follower) take(delivered jetstream.Msg) (done bool, err error) {
 	meta, err := delivered.Metadata()
 	if err != nil {
-		return err
-	}
-	if f.delivered++; meta.Sequence.Consumer != f.delivered {
-		return fmt.Errorf("delivery %d was lost: the next one was %d", f.delivered, meta.Sequence.Consumer)
+		return false, err
 	}
 	seq := meta.Sequence.Stream
-	if f.done = seq >= f.to || meta.NumPending == 0; seq > f.to {
-		return nil
+	if seq > f.to {
+		return true, nil
 	}
-	return f.each(&message{seq: seq, at: meta.Timestamp.UTC(), subject: delivered.Subject(), parsed: delivered.Headers(), data: delivered.Data()})
+	m := &message{seq: seq, at: meta.Timestamp.UTC(), subject: delivered.Subject(), parsed: delivered.Headers(), data: delivered.Data()}
+	if err := f.each(m); err != nil {
+		return false, err
+	}
+	f.at = seq + 1
+	return f.at > f.to || meta.NumPending == 0, nil
 }
 
 func isDamage(err error) bool { return errors.Is(err, errDamaged) }

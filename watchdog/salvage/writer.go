@@ -153,6 +153,6 @@ func (s Side) ready(ctx context.Context, subject string) error {
 		case err == nil:
 			return fmt.Errorf("%s stored a probe that it should have refused", s)
 		}
-		return fmt.Errorf("%s takes no publishes: %w", s, kindOf(err))
+		return fmt.Errorf("%s takes no publishes: %w", s, s.why(err))
 	})
 }
