@@ -74,7 +74,10 @@ type StreamState struct {
 	Members map[string]MemberState `json:"members"`
 	// Epoch is the number of the newest attempt, an aborted one included.
 	Epoch uint64 `json:"epoch"`
-	Clock Clock  `json:"clock"`
+	// Adopted is the epoch in which a person took over what was there, 0 if nobody did: marks of before are known, even if the
+	// log does not hold their writes.
+	Adopted uint64 `json:"adopted,omitempty"`
+	Clock   Clock  `json:"clock"`
 	// Round is the newest logged round, and what Decide judges by.
 	Round   StreamRound `json:"round"`
 	Attempt *Attempt    `json:"attempt,omitempty"`
@@ -217,10 +220,18 @@ type Attempt struct {
 	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, that
 	// of the parked primary.
 	LastSeq uint64 `json:"last_seq,omitempty"`
+	// Carried are the durable consumers that the target is to have, ConsumersAt the wall time at which they stood so, and
+	// ConsumersFrozen says that they are all in the log. A finished attempt keeps the outcomes only.
+	Carried         []CarriedConsumer `json:"carried,omitempty"`
+	ConsumersAt     time.Time         `json:"consumers_at,omitzero"`
+	ConsumersFrozen bool              `json:"consumers_frozen,omitempty"`
+	Consumers       []ConsumerOutcome `json:"consumers,omitempty"`
 	// Seed is what came of making the target know the origin's newest message ids; nil when that was not wanted.
 	Seed *SeedRecord `json:"seed,omitempty"`
 	// Waiting is why the current phase does not go on; its code is InProgress while it does.
-	Waiting Reason       `json:"waiting"`
+	Waiting Reason `json:"waiting"`
+	// Abort is why the attempt goes back, or went.
+	Abort   Reason       `json:"abort,omitzero"`
 	Tries   int          `json:"tries"`
 	Steps   []StepRecord `json:"steps,omitempty"`
 	BeganAt time.Time    `json:"began_at"`

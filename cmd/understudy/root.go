@@ -35,6 +35,7 @@ func commands(a *app) []*cobra.Command {
 		switchoverCommand(a),
 		rejoinCommand(a),
 		approveCommand(a),
+		adoptCommand(a),
 		holdCommand(a),
 		resumeCommand(a),
 		reloadCommand(a),

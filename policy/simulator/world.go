@@ -294,13 +294,13 @@ func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
 }
 
 // owners is STREAM.NAMES by subject at a site.
-func (w *world) owners(from, via string) ([]string, policy.Evidence) {
+func (w *world) owners(from, via string, subjects []string) ([]string, policy.Evidence) {
 	if !w.hears(from, via) {
 		return nil, policy.Disconnected
 	}
 	names := []string{}
 	for _, s := range w.streams {
-		if s.meta != nil && (w.shared || s.id.Site == via) && slices.Contains(w.shapeOf(s.meta).Subjects, subject) {
+		if s.meta != nil && (w.shared || s.id.Site == via) && slices.ContainsFunc(w.shapeOf(s.meta).Subjects, func(sub string) bool { return slices.Contains(subjects, sub) }) {
 			names = append(names, s.id.Stream)
 		}
 	}

@@ -203,7 +203,7 @@ func (c *carer) result(ctx context.Context, st policy.StreamState, r policy.Care
 }
 
 func (c *carer) send(ctx context.Context, st policy.StreamState, m policy.Move) (bool, error) {
-	refused, err := c.h.send(ctx, st, st.Aftercare[c.id.String()].Phase, m, c.h.o.Timeout)
+	refused, err := c.h.send(ctx, sending{move: m, state: st, phase: st.Aftercare[c.id.String()].Phase, timeout: c.h.o.Timeout})
 	if err != nil || refused == nil {
 		return true, err
 	}

@@ -24,6 +24,9 @@ const (
 // headerSalvage marks a replayed message on the primary: NAME/EPOCH/SEQ.
 const headerSalvage = "Understudy-Salvage"
 
+// HeaderReplayed is headerSalvage for those who count what a replay brought.
+const HeaderReplayed = headerSalvage
+
 // errDamaged says that an archive does not read as one.
 var errDamaged = errors.New("the archive is damaged")
 
