@@ -194,7 +194,7 @@ func (s *stepper) send(ctx context.Context, st policy.StreamState, m policy.Move
 		wait(ctx, refusalPause)
 		return true, nil
 	}
-	s.h.patience.failed(s.stream)
+	s.h.patience.failed(s.stream, longestPause)
 	reason := refusedReason(m.Write, refused)
 	r := policy.ResultCommand{Stream: s.stream, Epoch: s.epoch, Phase: st.Attempt.Phase, Outcome: policy.OutcomeWaiting, Reason: reason}
 	if reason == st.Attempt.Waiting {
