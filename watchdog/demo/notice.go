@@ -102,7 +102,7 @@ func (w *watcher) lookAtStream(e api.StreamStatus) {
 			w.atLeast = a.Loss.AtLeast
 		}
 	}
-	w.lookAtCare(e)
+	w.lookAtCare(e, time.Now())
 	if w.moved = w.moved || e.Primary.Site != origin; w.moved {
 		return
 	}

@@ -99,11 +99,12 @@ func (st *story) findConsumers(ctx context.Context, on map[string]bool, r *Resul
 	return nil
 }
 
-// judgeStory sets OK: all came to its end, every message is on the primary once, and each one of the tail was archived.
+// judgeStory sets OK: all came to its end, every message is on the primary once, and each one of the tail was archived and
+// replayed.
 func (r *Result) judgeStory() {
 	want := Expectation{SwitchedBack, string(policy.Healthy)}
 	r.Expected = want.String()
-	r.OK = Expectation{r.Outcome, r.Reason} == want && r.Promotions == 1 && r.Lost == 0 && r.Duplicates == 0 && r.Salvaged == r.Tail
+	r.OK = Expectation{r.Outcome, r.Reason} == want && r.Promotions == 1 && r.Lost == 0 && r.Duplicates == 0 && r.Salvaged == r.Tail && r.Replayed >= r.Tail
 	if consumersAreCarried {
 		r.OK = r.OK && r.Consumers == 1 && r.Missed == 0
 	}

@@ -54,7 +54,7 @@ func (t *teller) say(kind, format string, args ...any) {
 func (t *teller) fault(at time.Time, text string) {
 	t.mu.Lock()
 	t.zero = at
-	if !t.o.JSON {
+	if !t.o.JSON && !t.o.Story { // which has a title here
 		fmt.Fprintln(t.out)
 	}
 	t.mu.Unlock()
