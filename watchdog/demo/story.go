@@ -101,15 +101,20 @@ func (st *story) until(ctx context.Context, what string, holds func() error) err
 
 // chapter begins a new part, when what belongs to the one before has been told.
 func (st *story) chapter(ctx context.Context, title string) error {
+	err := st.listen(ctx)
+	st.tell.chapter(title)
+	return err
+}
+
+// listen looks on for as long as something may be learned late.
+func (st *story) listen(ctx context.Context) error {
 	from := time.Now()
-	err := st.until(ctx, "telling", func() error {
+	return st.until(ctx, "telling", func() error {
 		if time.Since(from) < tellDelay {
 			return errors.New("more may come")
 		}
 		return nil
 	})
-	st.tell.chapter(title)
-	return err
 }
 
 // lose is the failover, with a tail: before the fault the origin's site is cut off from replication for as long as its own
@@ -223,7 +228,7 @@ func (st *story) bringBack(ctx context.Context) error {
 
 // inOrder reports by nil that a stream is healthy and all other members are mirrors that could take over.
 func inOrder(e api.StreamStatus) error {
-	if e.State != api.StateHealthy || e.Attempt != nil || len(e.Aftercare) > 0 {
+	if e.State != api.StateHealthy || e.Reason.Code != policy.Healthy || e.Attempt != nil || len(e.Aftercare) > 0 {
 		return fmt.Errorf("the stream is %s (%s), with %d members in care", e.State, e.Reason.Text, len(e.Aftercare))
 	}
 	for _, m := range e.Members {
@@ -240,21 +245,8 @@ func (st *story) switchBack(ctx context.Context) error {
 		return err
 	}
 	st.attempts = len(st.p.since(0))
-	epoch, err := st.askForSwitchover(ctx)
-	if err != nil {
+	if err := st.switchOver(ctx); err != nil {
 		return err
-	}
-	err = st.until(ctx, "the switchover", func() error {
-		if l := st.w.stream.Last; l == nil || l.Epoch < epoch {
-			return fmt.Errorf("it is at %s", st.w.stream.Phase)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if l := st.w.stream.Last; l.Phase != policy.PhaseDone {
-		return fmt.Errorf("%w: the switchover ended %s: %s", errStuck, l.Phase, l.Waiting.Text)
 	}
 	if err := st.until(ctx, "publishers go on", func() error { return st.p.flowingSince(st.attempts, streamName) }); err != nil {
 		return err
@@ -265,27 +257,55 @@ func (st *story) switchBack(ctx context.Context) error {
 	if err := st.lookForDurable(ctx); err != nil {
 		return err
 	}
+	if err := st.listen(ctx); err != nil {
+		return err
+	}
 	if err := st.until(ctx, "all follow the origin again", func() error { return inOrder(st.w.stream) }); err != nil {
 		return err
 	}
-	return st.chapter(ctx, "4. The accounts")
+	st.tell.chapter("4. The accounts")
+	return nil
 }
 
-// askForSwitchover asks until it is granted: right after a rejoin it may be refused for a moment.
-func (st *story) askForSwitchover(ctx context.Context) (epoch uint64, err error) {
+// switchOver asks for a switchover until one is done. On a busy machine one may go back: then all is as it was before.
+func (st *story) switchOver(ctx context.Context) error {
+	for epoch := st.w.stream.Epoch; ; {
+		if err := st.askForSwitchover(ctx, epoch); err != nil {
+			return err
+		}
+		err := st.until(ctx, "the switchover", func() error {
+			if l := st.w.stream.Last; st.w.stream.Attempt != nil || l == nil || l.Epoch <= epoch {
+				return fmt.Errorf("it is at %s", st.w.stream.Phase)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if st.w.stream.Last.Phase == policy.PhaseDone {
+			return nil
+		}
+		epoch = st.w.stream.Last.Epoch
+	}
+}
+
+// askForSwitchover asks until there is one after an epoch: right after a rejoin it may be refused for a moment, and the
+// answer may be lost.
+func (st *story) askForSwitchover(ctx context.Context, epoch uint64) error {
 	r := api.Request{Verb: api.VerbSwitchover, Stream: streamName, Site: origin, By: "operator", DeadlineMS: switchoverDeadline.Milliseconds()}
 	st.tell.now("operator", "command", fmt.Sprintf("understudy switchover %s --to %s", streamName, origin))
-	err = st.until(ctx, "a switchover is granted", func() error {
+	return st.until(ctx, "a switchover is granted", func() error {
+		if st.w.stream.Epoch > epoch {
+			return nil
+		}
 		ctx, cancel := context.WithTimeout(ctx, api.Timeout)
 		defer cancel()
 		resp, err := st.w.dogs()[0].Client().Do(ctx, r)
 		if err == nil && resp.Outcome != api.OutcomeDone {
 			err = fmt.Errorf("%s: %s", resp.Outcome, resp.Reason.Text)
 		}
-		epoch = resp.Epoch
 		return err
 	})
-	return epoch, err
 }
 
 // longestGap is the longest time between two acks, of whichever publisher outside, and when it ended.
