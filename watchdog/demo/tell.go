@@ -133,11 +133,11 @@ func (t *teller) who(m Moment, s string) string {
 // loud paints the lines that matter most.
 func (t *teller) loud(m Moment, s string) string {
 	switch m.Kind {
-	case "fault", "stopped":
+	case "fault", "stopped", "stuck", "lost":
 		return t.bad(s)
-	case "origin_down", "decision", "failover_started", "waiting":
+	case "origin_down", "decision", "failover_started", "waiting", "origin_returned", "switchover_started":
 		return t.warn(s)
-	case "failover_completed", "resumed", "origin_recovered":
+	case "failover_completed", "resumed", "origin_recovered", "origin_fenced", "replayed", "rejoined", "switchover_completed":
 		return t.good(s)
 	}
 	return s
