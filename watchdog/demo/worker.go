@@ -141,7 +141,7 @@ func (a *worker) read(ctx context.Context, c jetstream.Consumer) {
 }
 
 // reads reports by nil that messages have come.
-func (a *worker) reads() error {
+func (a *worker) reads(context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.got) < flowingAcks {
