@@ -49,7 +49,12 @@ type Tail struct {
 	MemberLast uint64 `json:"member_last"`
 	First      uint64 `json:"first,omitempty"` // sequences on the member
 	Last       uint64 `json:"last,omitempty"`
-	Messages   uint64 `json:"messages"`
+	// FirstAt and LastAt are when the member stored them, by its servers' clock.
+	FirstAt time.Time `json:"first_at,omitzero"`
+	LastAt  time.Time `json:"last_at,omitzero"`
+	// Captured are those of them that it stored after the new primary was bound.
+	Captured Stored `json:"captured,omitzero"`
+	Messages uint64 `json:"messages"`
 	// OnPrimary counts those of them that the new primary holds as well.
 	OnPrimary uint64 `json:"on_primary"`
 	Bytes     uint64 `json:"bytes"`
@@ -79,7 +84,8 @@ func Cares(s State, sr StreamRules) []MemberID {
 	var list []MemberID
 	for _, id := range watched(st, sr) {
 		c, has := st.Aftercare[id.String()]
-		waits := has && c.Phase == PhaseArchived && !c.Asked && sr.Rejoin != RejoinAuto && !st.grew(c)
+		said := c.Waiting.Code == AwaitingApproval
+		waits := has && c.Phase == PhaseArchived && said && !c.Asked && sr.Rejoin != RejoinAuto && !st.grew(c)
 		if has && !waits || !has && st.careOf(sr, id) != "" {
 			list = append(list, id)
 		}
@@ -291,6 +297,9 @@ func (e carer) delete() Move {
 		return e.wait(InProgress, "%s is not seen sealed and listed", e.c.Member)
 	case !e.v.ArchiveStands:
 		return e.wait(Unreachable, "the archive %s at %s is not seen whole: nothing is deleted", e.c.Tail.Stream, e.c.Tail.Site)
+	}
+	if _, err := e.compose(WriteCreate); err != nil { // better known before there is nothing left
+		return e.wait(ChangedOutside, "%s: %v", e.c.Member, err)
 	}
 	if other, ok := e.st.remaking(e.c.Member); ok {
 		return e.wait(InProgress, "%s is being made anew: %s is next", other, e.c.Member)

@@ -123,6 +123,7 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 		if c.Kind == CareReturn || c.Tail.Messages > 0 {
 			st.salvaged(c)
 			s.note(at, st.Name, c.Epoch, "tail_salvaged", r.Reason)
+			st.measured(s, at, c)
 		}
 	case PhaseDelete:
 		if !m.Deleted {
@@ -160,7 +161,7 @@ func (st *StreamState) rejoined(s *State, at time.Time, c Aftercare) {
 	key := c.Member.String()
 	m := st.Members[key]
 	m.Retired, m.Abandoned, m.Promoted, m.Stray, m.ForkLimit = 0, 0, 0, 0, 0
-	m.FencedAt, m.Gone, m.Recreated = time.Time{}, false, time.Time{}
+	m.FencedAt, m.ReplacedAt, m.Gone, m.Recreated = time.Time{}, time.Time{}, false, time.Time{}
 	st.Members[key] = m
 	delete(st.Aftercare, key)
 	s.note(at, st.Name, c.Epoch, "rejoined", reasonf(Healthy, "%s is a mirror of %s", c.Member, c.Follow))
@@ -228,6 +229,9 @@ func (st *StreamState) returnAgain(key string) {
 	}
 	m.Want, m.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(m.ID)}}, ""
 	m.Retired, m.FencedAt = st.Epoch, time.Time{}
+	if st.Last != nil {
+		m.ReplacedAt = st.Last.boundAt()
+	}
 	st.Members[key] = m
 	delete(st.Aftercare, key)
 }

@@ -38,6 +38,8 @@ type Views struct {
 	DrainedKnown bool
 	// Seed is what came of this step's seeding; nil before it.
 	Seed *SeedRecord
+	// Released says that this step has ended the pauses of the carried consumers.
+	Released bool
 }
 
 // MoveKind is what a step does next.
@@ -54,6 +56,11 @@ const (
 	MoveArchive MoveKind = "archive"
 	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
 	MoveSeed MoveKind = "seed"
+	// MoveFreeze has the newest snapshot of the consumers put into the log, MoveCarry the consumers created and reset at the
+	// target, MoveRelease their pauses ended.
+	MoveFreeze  MoveKind = "freeze"
+	MoveCarry   MoveKind = "carry"
+	MoveRelease MoveKind = "release"
 )
 
 // Move is one move of a step: exactly what its kind names is set.

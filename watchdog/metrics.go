@@ -114,7 +114,8 @@ var (
 	eligible      = desc("eligible_mirrors", "Mirrors that could be promoted now.", "stream")
 	stateGauge    = desc("state", "1 for the state that the stream is in.", "stream", "state")
 	wouldHave     = desc("would_have_failed_over_total", "Failovers that alert-only mode kept from happening.", "stream")
-	dualCapture   = desc("dual_capture_seconds", "Time in which a returned origin took messages beside the primary, as seen.", "stream")
+	dualCapture   = desc("dual_capture_seconds", "Time in which a returned origin took messages beside the primary: as seen, or as its messages show if that is more.", "stream")
+	dualMessages  = desc("dual_capture_messages", "Messages that returned origins stored beside the primary, counted in their archives.", "stream")
 	heldGauge     = desc("held", "1 while held; stream \"\" is the whole group.", "stream")
 	raftLeader    = desc("raft_leader", "1 when this node leads.")
 	raftQuorum    = desc("raft_quorum", "1 when this node is part of a working majority.")
@@ -124,7 +125,7 @@ var (
 
 func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{originUp, outageSeconds, threshold, behind, lastContact, loss, lossLimit, eligible,
-		stateGauge, wouldHave, dualCapture, heldGauge, raftLeader, raftQuorum, commitAge, buildInfo} {
+		stateGauge, wouldHave, dualCapture, dualMessages, heldGauge, raftLeader, raftQuorum, commitAge, buildInfo} {
 		ch <- d
 	}
 }
@@ -169,7 +170,9 @@ func collectStream(ch chan<- prometheus.Metric, b streamBuilder, now time.Time) 
 	gauge(lossLimit, float64(s.LossLimit), s.Name)
 	gauge(heldGauge, bit(s.Held), s.Name)
 	gauge(originUp, upValue(b.round.Agreement), s.Name)
-	gauge(dualCapture, captured(s.DualCapture, now), s.Name)
+	gauge(dualCapture, exposed(s.DualCapture, now), s.Name)
+	captured, _ := b.st.Captured()
+	gauge(dualMessages, float64(captured), s.Name)
 	ch <- prometheus.MustNewConstMetric(wouldHave, prometheus.CounterValue, float64(s.WouldHave), s.Name)
 	n := 0
 	for _, m := range s.Members {
@@ -206,15 +209,11 @@ func upValue(a policy.Agreement) float64 {
 	return -1
 }
 
-// captured sums up what is over and what still lasts.
-func captured(list []policy.Capture, now time.Time) float64 {
+// exposed sums up what is over and what still lasts.
+func exposed(list []policy.Capture, now time.Time) float64 {
 	total := 0.0
 	for _, c := range list {
-		end := c.Fenced
-		if end.IsZero() {
-			end = now
-		}
-		total += max(end.Sub(c.SeenAt).Seconds(), 0) // the clock of the watchdog that saw it may be ahead
+		total += c.Exposed(now).Seconds()
 	}
 	return total
 }

@@ -184,6 +184,8 @@ func (b streamBuilder) build() api.StreamStatus {
 		Held: b.st.Hold.Held, HeldBy: b.st.Hold.By, WouldHave: b.st.WouldHave, Attempt: b.st.Attempt, Last: b.st.Last,
 		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Aftercare: b.aftercare(),
 	}
+	_, span := b.st.Captured()
+	s.DualCaptureMS = span.Milliseconds()
 	if b.st.Attempt != nil {
 		s.Phase, s.Target = b.st.Attempt.Phase, &b.st.Attempt.Target
 	}

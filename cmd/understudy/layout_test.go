@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"watchdog/probe":    {"policy", "watchdog/jsapi", "watchdog/look"},
 	"watchdog/salvage":  {"policy", "watchdog/jsapi", "watchdog/natslab"}, // of the last one only the reader of dead stores
 	"watchdog/dedup":    {"policy", "watchdog/jsapi"},
-	"watchdog/failover": {"policy", "watchdog/dedup", "watchdog/jsapi", "watchdog/look", "watchdog/salvage"},
+	"watchdog/failover": {"policy", "watchdog/consumers", "watchdog/dedup", "watchdog/jsapi", "watchdog/look", "watchdog/salvage"},
 	"watchdog/api":      {"policy"},
 	"watchdog/config":   {"policy", "election"}, // what the peers accept as a certificate
 	"watchdog/natslab":  {},

@@ -159,7 +159,9 @@ func returnedStream() api.StreamStatus {
 	s.Members[1].Role, s.Members[1].Reason, s.Members[1].Text = "retired", "wrong_upstream", "it was the primary until failover 3"
 	s.Last = &policy.Attempt{Epoch: 3, From: east, Target: west, Phase: policy.PhaseDone, EndedAt: noon.Add(5 * time.Second)}
 	s.DualCapture = []policy.Capture{{Member: east, Epoch: 3, SeenAt: noon, Fenced: noon.Add(1500 * time.Millisecond), FromSeq: 20, ToSeq: 27},
-		{Member: east, Epoch: 3, SeenAt: noon.Add(time.Hour), FromSeq: 27}}
+		{Member: east, Epoch: 3, SeenAt: noon.Add(time.Hour), FromSeq: 27},
+		{Member: east, Epoch: 2, Fenced: noon, Stored: &policy.Stored{Messages: 7, First: 12, Last: 18, FirstAt: noon.Add(-2 * time.Second), LastAt: noon}},
+		{Member: east, Epoch: 1, SeenAt: noon, Fenced: noon.Add(time.Second), Stored: &policy.Stored{}}}
 	return s
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 func salvageDrop(a *app) *cobra.Command {
-	var epoch uint64
+	var w which
 	var primary string
 	var force, yes, asJSON bool
 	cmd := &cobra.Command{
@@ -27,7 +27,7 @@ nor replayed; --force deletes it all the same.`,
 				return err
 			}
 			defer p.close()
-			found, side, err := a.archive(ctx, p, names[0], epoch)
+			found, side, err := a.archive(ctx, p, names[0], w)
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ nor replayed; --force deletes it all the same.`,
 			return err
 		},
 	}
-	archiveFlags(cmd, &epoch, nil)
+	archiveFlags(cmd, &w, nil)
 	cmd.Flags().BoolVar(&force, "force", false, "delete it although messages would be lost")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().StringVar(&primary, "primary", "", "the `SITE` of the primary, if neither the watchdog nor the members tell")

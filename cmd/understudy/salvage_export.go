@@ -11,7 +11,7 @@ import (
 )
 
 func salvageExport(a *app) *cobra.Command {
-	var epoch uint64
+	var w which
 	var subject, file string
 	cmd := &cobra.Command{
 		Use:   "export STREAM",
@@ -30,12 +30,12 @@ and on_primary, the primary's sequence if that has it.`,
 				return err
 			}
 			defer p.close()
-			_, side, err := a.archive(ctx, p, names[0], epoch)
+			_, side, err := a.archive(ctx, p, names[0], w)
 			if err != nil {
 				return err
 			}
-			return a.writeTo(file, func(w io.Writer) error {
-				n, err := salvage.Export(ctx, side, subject, w)
+			return a.writeTo(file, func(out io.Writer) error {
+				n, err := salvage.Export(ctx, side, subject, out)
 				if err == nil {
 					fmt.Fprintf(a.stderr, "%d messages\n", n)
 				}
@@ -43,7 +43,7 @@ and on_primary, the primary's sequence if that has it.`,
 			})
 		},
 	}
-	archiveFlags(cmd, &epoch, &subject)
+	archiveFlags(cmd, &w, &subject)
 	cmd.Flags().StringVarP(&file, "output", "o", "", "write to this `FILE`, which must not exist, instead of standard output")
 	cmd.Flags().Bool("json", true, "print JSON; it always does")
 	return cmd

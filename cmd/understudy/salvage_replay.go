@@ -16,7 +16,7 @@ import (
 
 func salvageReplay(a *app) *cobra.Command {
 	var asJSON bool
-	var epoch uint64
+	var w which
 	var primary string
 	j := salvage.ReplayJob{}
 	cmd := &cobra.Command{
@@ -40,7 +40,7 @@ stream that keeps the last messages of a subject, such as a bucket, a message is
 				return err
 			}
 			defer p.close()
-			if _, j.Archive, err = a.archive(ctx, p, names[0], epoch); err != nil {
+			if _, j.Archive, err = a.archive(ctx, p, names[0], w); err != nil {
 				return err
 			}
 			if j.Primary, err = a.primary(ctx, p, names[0], primary); err != nil {
@@ -50,7 +50,7 @@ stream that keeps the last messages of a subject, such as a bucket, a message is
 		},
 	}
 	jsonFlag(cmd, &asJSON)
-	archiveFlags(cmd, &epoch, &j.Subject)
+	archiveFlags(cmd, &w, &j.Subject)
 	cmd.Flags().BoolVar(&j.DryRun, "dry-run", false, "only count what would be published")
 	cmd.Flags().Float64Var(&j.Rate, "rate", 0, "messages a second; 0 is as fast as can be")
 	cmd.Flags().StringVar(&primary, "primary", "", "the `SITE` of the primary, if neither the watchdog nor the members tell")

@@ -15,7 +15,7 @@ import (
 
 func salvageShow(a *app) *cobra.Command {
 	var asJSON bool
-	var epoch uint64
+	var w which
 	var subject string
 	var limit int
 	cmd := &cobra.Command{
@@ -34,7 +34,7 @@ func salvageShow(a *app) *cobra.Command {
 				return err
 			}
 			defer p.close()
-			found, side, err := a.archive(cmd.Context(), p, names[0], epoch)
+			found, side, err := a.archive(cmd.Context(), p, names[0], w)
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ func salvageShow(a *app) *cobra.Command {
 		},
 	}
 	jsonFlag(cmd, &asJSON)
-	archiveFlags(cmd, &epoch, &subject)
+	archiveFlags(cmd, &w, &subject)
 	cmd.Flags().IntVarP(&limit, "limit", "n", 20, "how many messages; 0 is all")
 	return cmd
 }
@@ -63,8 +63,9 @@ type shown struct {
 }
 
 // archiveFlags name an archive of a stream, and a part of it.
-func archiveFlags(cmd *cobra.Command, epoch *uint64, subject *string) {
-	cmd.Flags().Uint64Var(epoch, "epoch", 0, "of which failover; needed when the stream has several archives")
+func archiveFlags(cmd *cobra.Command, w *which, subject *string) {
+	cmd.Flags().Uint64Var(&w.epoch, "epoch", 0, "of which failover; needed when the stream has several archives")
+	cmd.Flags().StringVar(&w.of, "of", "", "of the mirror at this `SITE`, not of the former primary")
 	if subject != nil {
 		cmd.Flags().StringVar(subject, "subject", "", "only messages on this `SUBJECT`, which may have wildcards")
 	}

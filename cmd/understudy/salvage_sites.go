@@ -119,13 +119,19 @@ func nearer(f, than salvage.Found) bool {
 	return f.Site == home || than.Site != home && f.Site < than.Site
 }
 
-// archive is the one that a command is about: of a failover, or with epoch 0 the only one of the stream.
-func (a *app) archive(ctx context.Context, p *places, name string, epoch uint64) (salvage.Found, salvage.Side, error) {
+// which names an archive of a stream: of which failover, 0 being the only one, and of which member.
+type which struct {
+	epoch uint64
+	of    string // the site of a mirror; "" is the former primary
+}
+
+// archive is the one that a command is about.
+func (a *app) archive(ctx context.Context, p *places, name string, w which) (salvage.Found, salvage.Side, error) {
 	all, err := a.archives(ctx, p, name)
 	if err != nil {
 		return salvage.Found{}, salvage.Side{}, err
 	}
-	f, err := pick(all, name, epoch)
+	f, err := w.pick(all, name)
 	if err != nil {
 		return f, salvage.Side{}, &exit{exitUsage, err}
 	}
@@ -133,29 +139,28 @@ func (a *app) archive(ctx context.Context, p *places, name string, epoch uint64)
 	return f, side, err
 }
 
-func pick(all []salvage.Found, name string, epoch uint64) (salvage.Found, error) {
-	var (
-		epochs []string
-		match  []salvage.Found
-	)
+func (w which) pick(all []salvage.Found, name string) (salvage.Found, error) {
+	var have []string
+	var match []salvage.Found
 	for _, f := range all {
-		epochs = append(epochs, fmt.Sprint(f.Epoch))
-		if epoch == 0 || f.Epoch == epoch {
+		one := fmt.Sprintf("--epoch %d", f.Epoch)
+		if f.Of != "" {
+			one += " --of " + f.Of
+		}
+		if have = append(have, one); (w.epoch == 0 || f.Epoch == w.epoch) && f.Of == w.of {
 			match = append(match, f)
 		}
 	}
-	switch have := strings.Join(epochs, ", "); {
+	switch {
 	case len(match) == 1:
 		return match[0], nil
 	case len(all) == 0:
 		return salvage.Found{}, fmt.Errorf("there is no archive of %q; `understudy salvage list` shows those there are", name)
-	case len(match) == 0:
-		return salvage.Found{}, fmt.Errorf("--epoch %d: %s has archives of the failovers %s", epoch, name, have)
-	case epoch == 0:
-		return salvage.Found{}, fmt.Errorf("%s has archives of the failovers %s: name one with --epoch", name, have)
+	case len(match) > 1 && w.epoch > 0:
+		return salvage.Found{}, fmt.Errorf("there are two archives of failover %d, at %s and %s: remove one with the nats command", w.epoch,
+			match[0].Site, match[1].Site)
 	}
-	return salvage.Found{}, fmt.Errorf("there are two archives of failover %d, at %s and %s: remove one with the nats command", epoch,
-		match[0].Site, match[1].Site)
+	return salvage.Found{}, fmt.Errorf("which archive of %s? There are: %s", name, strings.Join(have, "; "))
 }
 
 // stream asks the watchdog about a stream; false when none answers, or it does not know.

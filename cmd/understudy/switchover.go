@@ -111,7 +111,7 @@ func (a *app) followAttempt(ctx context.Context, c *api.Client, stream string, e
 					fmt.Fprintf(a.stdout, "done: %s is the primary of %s now\n", at.Target, stream)
 					return nil
 				case policy.PhaseAborted:
-					return &exit{exitFailed, fmt.Errorf("not switched over: %s; %s", clean(reasonText(at.Waiting)), clean(lastText(at)))}
+					return &exit{exitFailed, fmt.Errorf("not switched over: %s; %s", clean(reasonText(at.Abort)), clean(lastText(at)))}
 				}
 			}
 			if s.Epoch > epoch {

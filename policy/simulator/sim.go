@@ -49,7 +49,10 @@ type Sim struct {
 	leader  string // "" while there is none
 	sinceUp time.Duration
 	wasUp   bool // in this term
-	fresh   bool // no round in this term yet
+	// released is the epoch whose consumers deliver; resets counts those sent, by epoch.
+	released uint64
+	resets   map[uint64]int
+	fresh    bool // no round in this term yet
 
 	workers  []*worker
 	flying   []policy.Write // copies that may still arrive
@@ -67,7 +70,7 @@ const name = "EVENTS"
 // New prepares a run: everything is up and healthy.
 func New(o Options) *Sim {
 	s := &Sim{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 42)), world: newWorld(o.Shared), state: policy.NewState(),
-		memory: map[string]map[string]*policy.Snapshot{}, reported: map[string]dated{}, seen: newRecord()}
+		memory: map[string]map[string]*policy.Snapshot{}, reported: map[string]dated{}, seen: newRecord(), resets: map[uint64]int{}}
 	if s.o.Release == "" {
 		s.o.Release = policy.ReleaseFence
 	}

@@ -67,7 +67,10 @@ type StreamStatus struct {
 	OpenWrites  []policy.WriteID `json:"open_writes,omitempty"`
 	Attempt     *policy.Attempt  `json:"attempt,omitempty"`
 	Last        *policy.Attempt  `json:"last,omitempty"`
-	DualCapture []policy.Capture `json:"dual_capture,omitempty"`
+	// DualCapture are the times in which retired origins took messages, too; DualCaptureMS sums up, from the archives, the
+	// time from the first to the last message that each stored after the new primary was bound.
+	DualCapture   []policy.Capture `json:"dual_capture,omitempty"`
+	DualCaptureMS int64            `json:"dual_capture_ms,omitempty"`
 	// Aftercare is under way for members since the primary has changed; Archives are the tails that were archived.
 	Aftercare []CareStatus     `json:"aftercare,omitempty"`
 	Archives  []policy.Archive `json:"archives,omitempty"`

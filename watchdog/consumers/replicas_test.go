@@ -38,7 +38,7 @@ func TestReplicas(t *testing.T) {
 // inLab is a rig without streams.
 func inLab(t *testing.T, lab *natslab.Lab) *rig {
 	t.Helper()
-	r := &rig{replicas: 3, external: "$JS.east.API", conn: map[string]*jsapi.Conn{}, nc: map[string]*nats.Conn{}}
+	r := &rig{replicas: 3, storage: "file", external: "$JS.east.API", conn: map[string]*jsapi.Conn{}, nc: map[string]*nats.Conn{}}
 	for _, name := range []string{"east", "west"} {
 		site := lab.Site(name)
 		login := jsapi.Login{Servers: site.URLs(), User: site.User(), Password: site.Password(), Domain: site.Domain}

@@ -31,6 +31,7 @@ type rig struct {
 	origin, mirror policy.MemberID
 	subject        string // prefix of the stream's subjects
 	replicas       int
+	storage        string
 	conn           map[string]*jsapi.Conn // by site, as the watchdog
 	nc             map[string]*nats.Conn  // and as the applications
 	published      int
@@ -55,14 +56,20 @@ func embedded(t *testing.T) *server.Server {
 // onServer makes an origin and a mirror on one server; name tells them from those of other tests.
 func onServer(t *testing.T, url, name string) *rig {
 	t.Helper()
-	conn, nc := watch(t, url), client(t, url)
-	r := &rig{
-		origin: policy.MemberID{Site: "east", Stream: name}, mirror: policy.MemberID{Site: "west", Stream: name + "_M"},
-		subject: "s." + name, replicas: 1,
-		conn: map[string]*jsapi.Conn{"east": conn, "west": conn}, nc: map[string]*nats.Conn{"east": nc, "west": nc},
-	}
+	r := rigOn(t, url, name)
 	r.create(t)
 	return r
+}
+
+// rigOn is the same without its streams.
+func rigOn(t *testing.T, url, name string) *rig {
+	t.Helper()
+	conn, nc := watch(t, url), client(t, url)
+	return &rig{
+		origin: policy.MemberID{Site: "east", Stream: name}, mirror: policy.MemberID{Site: "west", Stream: name + "_M"},
+		subject: "s." + name, replicas: 1, storage: "file",
+		conn: map[string]*jsapi.Conn{"east": conn, "west": conn}, nc: map[string]*nats.Conn{"east": nc, "west": nc},
+	}
 }
 
 func watch(t *testing.T, url string) *jsapi.Conn {
@@ -110,10 +117,10 @@ func eventually(t *testing.T, check func() error) {
 
 func (r *rig) create(t *testing.T) {
 	t.Helper()
-	origin := fmt.Sprintf(`{"name":%q,"subjects":[%q],"storage":"file","num_replicas":%d,"allow_direct":true}`, r.origin.Stream, r.subject+".>", r.replicas)
-	mirror := fmt.Sprintf(`{"name":%q,"mirror":{"name":%q},"storage":"file","num_replicas":%d}`, r.mirror.Stream, r.origin.Stream, r.replicas)
+	origin := fmt.Sprintf(`{"name":%q,"subjects":[%q],"storage":%q,"num_replicas":%d,"allow_direct":true}`, r.origin.Stream, r.subject+".>", r.storage, r.replicas)
+	mirror := fmt.Sprintf(`{"name":%q,"mirror":{"name":%q},"storage":%q,"num_replicas":%d}`, r.mirror.Stream, r.origin.Stream, r.storage, r.replicas)
 	if r.external != "" {
-		mirror = fmt.Sprintf(`{"name":%q,"mirror":{"name":%q,"external":{"api":%q}},"storage":"file","num_replicas":%d}`, r.mirror.Stream, r.origin.Stream, r.external, r.replicas)
+		mirror = fmt.Sprintf(`{"name":%q,"mirror":{"name":%q,"external":{"api":%q}},"storage":%q,"num_replicas":%d}`, r.mirror.Stream, r.origin.Stream, r.external, r.storage, r.replicas)
 	}
 	eventually(t, func() error {
 		_, err := r.conn["east"].Create(within(t), r.origin.Stream, json.RawMessage(origin))

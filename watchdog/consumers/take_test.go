@@ -16,7 +16,9 @@ import (
 // TestTakePages reads, carries and releases more consumers than a page or two hold.
 func TestTakePages(t *testing.T) {
 	const many = 600
-	r := onServer(t, embedded(t).ClientURL(), "MANY")
+	r := rigOn(t, embedded(t).ClientURL(), "MANY")
+	r.storage = "memory" // a server that stops takes long over 1,200 consumers on file
+	r.create(t)
 	r.consumersOf(t, many)
 	r.publish(t, "east", 3)
 	for _, g := range r.pull(t, "east", r.origin.Stream, "C300", 2) {

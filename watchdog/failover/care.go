@@ -134,9 +134,9 @@ func (h *Hands) stands(ctx context.Context, t *policy.Tail) bool {
 // archive copies the member's tail to the primary's site, and proves the copy.
 func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.CareViews) (*policy.Tail, error) {
 	m, care := st.Members[c.id.String()], st.Aftercare[c.id.String()]
-	job := salvage.Job{Name: st.Name, Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }}
+	job := salvage.Job{Name: st.Name, Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Since: m.ReplacedAt, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }}
 	if care.Kind == policy.CareRepoint { // a mirror's own archive, beside that of the former primary
-		job.Name += "_" + c.id.Site
+		job.Of = c.id.Site
 	}
 	from, err := c.side(ctx, c.id)
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.Car
 	}
 	failpoint(st.Name, "after-archive")
 	t := &policy.Tail{Stream: a.Stream, Fork: a.Fork, MemberLast: v.Member.Snapshot.LastSeq, First: a.First, Last: a.Last,
-		Messages: a.Messages, OnPrimary: a.OnPrimary, Bytes: a.Bytes, Digest: a.Digest}
+		FirstAt: a.FirstAt, LastAt: a.LastAt, Captured: a.Captured, Messages: a.Messages, OnPrimary: a.OnPrimary, Bytes: a.Bytes, Digest: a.Digest}
 	if t.Stream != "" {
 		t.Site = st.Primary.Site
 	}
@@ -203,7 +203,7 @@ func (c *carer) result(ctx context.Context, st policy.StreamState, r policy.Care
 }
 
 func (c *carer) send(ctx context.Context, st policy.StreamState, m policy.Move) (bool, error) {
-	refused, err := c.h.send(ctx, st, st.Aftercare[c.id.String()].Phase, m, c.h.o.Timeout)
+	refused, err := c.h.send(ctx, sending{move: m, state: st, phase: st.Aftercare[c.id.String()].Phase, timeout: c.h.o.Timeout})
 	if err != nil || refused == nil {
 		return true, err
 	}

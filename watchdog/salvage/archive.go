@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
@@ -20,10 +21,16 @@ type Job struct {
 	Primary Side
 	// Created, unless zero, is when Old was created: one that was deleted and made anew since holds no tail.
 	Created time.Time
+	// Of is "" for the tail of the former primary. For that of a mirror that had followed it further than the new primary
+	// it is the mirror's site: such an archive has a stream of its own.
+	Of string
 	// Origin is the member that Old is or was, as site/stream, for people; "" is Old's own name.
 	Origin string
 	// UpTo is the primary's last sequence at its promotion; 0: unknown.
 	UpTo uint64
+	// Since is when the new primary was bound, by the caller's clock; zero: unknown. What the old origin stored later is
+	// counted apart.
+	Since time.Time
 	// Progress, when set, hears about every thousand messages and at the end of every stage.
 	Progress func(Progress)
 }
@@ -56,6 +63,11 @@ type Account struct {
 	Messages  uint64 `json:"messages"`
 	OnPrimary uint64 `json:"on_primary"` // of Messages: the new primary has them, too
 	Bytes     uint64 `json:"bytes"`      // subjects, headers and data
+	// FirstAt and LastAt are when the old origin stored the first and the last of them.
+	FirstAt time.Time `json:"first_at,omitzero"`
+	LastAt  time.Time `json:"last_at,omitzero"`
+	// Captured are those that it stored beside the new primary, after Job.Since.
+	Captured policy.Stored `json:"captured,omitzero"`
 	// Digest is the SHA-256, in hex, of all messages: see DESIGN.md.
 	Digest string `json:"digest"`
 }
@@ -84,7 +96,7 @@ func archive(ctx context.Context, j Job) (Account, error) {
 		return Account{}, fmt.Errorf("%w: it is of %s, not of %s", ErrRecreated, old.Created, j.Created)
 	}
 	a := &archiver{Job: j, last: old.State.LastSeq}
-	a.archive = j.Primary.on(StreamName(j.Name, j.Epoch))
+	a.archive = j.Primary.on(StreamName(j.Name, j.Epoch, j.Of))
 	if err := a.open(ctx); err != nil {
 		return Account{Fork: a.fork}, err
 	}
@@ -135,7 +147,7 @@ func (a *archiver) open(ctx context.Context) error {
 	if err := a.adopt(ctx); err != nil {
 		return err
 	}
-	return a.archive.ready(ctx, Subject(a.Name, a.Epoch))
+	return a.archive.ready(ctx, a.subject())
 }
 
 // adopt takes the fork of an archive that exists. Two leaders may find different ones, when the primary's limits removed
@@ -169,7 +181,7 @@ func (a *archiver) fill(ctx context.Context) error {
 			return errOvertaken
 		}
 		if a.tail = nil; at.next == a.fork+1 && at.offset == 0 {
-			a.tail = newSummary()
+			a.tail = newSummary(a.Since)
 		}
 		done, err := a.copy(ctx, at)
 		if done || err != nil && !errors.Is(err, errOvertaken) {
@@ -240,7 +252,7 @@ func (a *archiver) place(ctx context.Context) (place, error) {
 
 // copy archives batch after batch from a place on. It returns true when the tail is through.
 func (a *archiver) copy(ctx context.Context, at place) (bool, error) {
-	w, err := newWriter(a.archive, Subject(a.Name, a.Epoch), at.end)
+	w, err := newWriter(a.archive, a.subject(), at.end)
 	if err != nil {
 		return false, err
 	}

@@ -33,7 +33,7 @@ func TestArchiveOfNothing(t *testing.T) {
 	if got != (salvage.Account{Fork: 10}) {
 		t.Errorf("%+v", got)
 	}
-	if _, err := p.js.Stream(p.ctx, salvage.StreamName("EVENTS", 3)); !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if _, err := p.js.Stream(p.ctx, salvage.StreamName("EVENTS", 3, "")); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("a stream was made: %v", err)
 	}
 }
@@ -293,6 +293,35 @@ func TestArchiveMarksWhatThePrimaryHas(t *testing.T) {
 	}
 	if want := []uint64{11, 12, 16, 17}; fmt.Sprint(marked) != fmt.Sprint(want) {
 		t.Errorf("marked %v, want %v", marked, want)
+	}
+}
+
+// TestArchiveMeasuresTheCapture: what the old origin stored before the new primary was bound is lag, what it stored later
+// is captured by both.
+func TestArchiveMeasuresTheCapture(t *testing.T) {
+	p := newPair(t)
+	p.publish("b", 10)
+	p.promote()
+	p.publish("lag", 5)
+	job, before := p.job(), p.last("OLD")
+	job.Since = stored(p, "OLD")[before].Time
+	p.publish("both", 3)
+	p.switchOver()
+	got, err := salvage.Archive(p.ctx, job)
+	p.must(nil, err)
+	held := stored(p, "OLD")
+	c := got.Captured
+	if c.Messages != 3 || c.First != before+1 || c.Last != before+3 || !c.FirstAt.Equal(held[c.First].Time) || !c.LastAt.Equal(held[c.Last].Time) {
+		t.Errorf("captured: %+v, want the 3 messages above %d", c, before)
+	}
+	if !got.FirstAt.Equal(held[11].Time) || !got.LastAt.Equal(held[before+3].Time) {
+		t.Errorf("the tail is from %s to %s, want %s to %s", got.FirstAt, got.LastAt, held[11].Time, held[before+3].Time)
+	}
+	if again, err := salvage.Archive(p.ctx, job); err != nil || again != got {
+		t.Errorf("again: %+v (%v), want %+v", again, err, got)
+	}
+	if p.archive().Captured.Messages != 0 {
+		t.Error("measured without a time")
 	}
 }
 

@@ -84,7 +84,7 @@ func (g *group) decide(p *parcel) *fate {
 	k, counted := p.key()
 	had := g.facts.tally.take(k, counted) > 0 || p.onPrimary > 0 // taken in any case: copies are counted
 	switch {
-	case g.settled.has(p.seq), g.facts.tally.take(markKey(g.mark(p.seq)), false) > 0:
+	case g.settled.has(p.seq), g.facts.tally.take(g.markKey(p), false) > 0:
 		f.count, f.settled = &g.counts.Already, true
 	case had:
 		f.count = &g.counts.OnPrimary
@@ -202,9 +202,10 @@ func (g *group) message(f *fate) *nats.Msg {
 		}
 	}
 	if f.id() == "" {
-		h.Set(nats.MsgIdHdr, fmt.Sprintf("understudy-%s-%d-%d", g.meta.Name, g.meta.Epoch, f.seq))
+		h.Set(nats.MsgIdHdr, fmt.Sprintf("understudy-%s-%d-%d-%d", g.meta.Name, g.meta.Epoch, f.seq, f.at.UnixNano()))
 	}
 	h.Set(headerSalvage, g.mark(f.seq))
+	h.Set(headerTime, f.at.Format(time.RFC3339Nano))
 	if g.latest {
 		h.Set(nats.ExpectedLastSubjSeqHdr, strconv.FormatUint(f.after, 10))
 	}

@@ -65,7 +65,7 @@ func newPair(tb testing.TB, tune ...func(*jetstream.StreamConfig)) *pair {
 	for _, f := range tune {
 		f(&cfg)
 	}
-	mirror.MaxMsgsPerSubject = cfg.MaxMsgsPerSubject
+	mirror.MaxMsgsPerSubject, mirror.MaxConsumers = cfg.MaxMsgsPerSubject, cfg.MaxConsumers
 	p.must(p.js.CreateStream(ctx, cfg))
 	p.must(p.js.CreateStream(ctx, mirror))
 	return p
@@ -180,7 +180,7 @@ func (p *pair) archive() salvage.Account {
 func entries(p *pair) []salvage.Entry {
 	p.tb.Helper()
 	var all []salvage.Entry
-	archive := salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3)}
+	archive := salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3, "")}
 	p.must(nil, salvage.Show(p.ctx, archive, "", func(e salvage.Entry) error {
 		all = append(all, e)
 		return nil

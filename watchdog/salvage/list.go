@@ -16,8 +16,9 @@ type Found struct {
 	Stream  string    `json:"stream"`
 	Name    string    `json:"name"` // of the guarded stream
 	Epoch   uint64    `json:"epoch"`
-	Origin  string    `json:"origin"`  // site/stream whose tail it is
-	Primary string    `json:"primary"` // site/stream that was promoted
+	Of      string    `json:"of,omitempty"` // as in Job
+	Origin  string    `json:"origin"`       // site/stream whose tail it is
+	Primary string    `json:"primary"`      // site/stream that was promoted
 	Fork    uint64    `json:"fork"`
 	Created time.Time `json:"created"`
 	Stored  uint64    `json:"stored"` // messages of the archive itself; a large one of the tail takes several
@@ -61,7 +62,7 @@ func Find(ctx context.Context, archive Side) (Found, error) {
 		return Found{}, fmt.Errorf("%s: %w", archive, errForeign)
 	}
 	return Found{
-		Site: archive.Name, Stream: archive.Stream, Name: m.Name, Epoch: m.Epoch, Origin: m.Origin, Primary: m.Primary, Fork: m.Fork,
+		Site: archive.Name, Stream: archive.Stream, Name: m.Name, Epoch: m.Epoch, Of: m.Of, Origin: m.Origin, Primary: m.Primary, Fork: m.Fork,
 		Created: info.Created, Stored: info.State.Messages, Bytes: info.State.Bytes, Account: m.Account,
 	}, nil
 }

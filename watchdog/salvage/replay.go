@@ -139,7 +139,7 @@ func (r *replayer) gather(ctx context.Context, from uint64) (*facts, error) {
 		if f.tally.want(k); c {
 			counted[k] = true
 		}
-		f.tally.want(markKey(r.mark(p.seq)))
+		f.tally.want(r.markKey(p))
 		f.to = p.stored
 		if n++; n >= tallied {
 			return errEnough
@@ -181,6 +181,10 @@ func (r *replayer) search(ctx context.Context, f *facts) error {
 	}
 	f.seen = max(f.seen, info.State.LastSeq)
 	return nil
+}
+
+func (r *replayer) markKey(p *parcel) key {
+	return markKey(r.mark(p.seq), p.at.Format(time.RFC3339Nano))
 }
 
 // mark is the value of Understudy-Salvage of an origin sequence.

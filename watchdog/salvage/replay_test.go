@@ -23,7 +23,7 @@ func (p *pair) tiny() {
 func (p *pair) forget() { time.Sleep(200 * time.Millisecond) } // the window's own time has to pass
 
 func (p *pair) replayJob() salvage.ReplayJob {
-	return salvage.ReplayJob{Archive: salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3)}, Primary: p.new}
+	return salvage.ReplayJob{Archive: salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3, "")}, Primary: p.new}
 }
 
 func (p *pair) replay(edit ...func(*salvage.ReplayJob)) salvage.Replayed {
@@ -110,7 +110,7 @@ func (p *pair) complete() {
 }
 
 func (p *pair) forgetReplays() {
-	p.update(salvage.StreamName("EVENTS", 3), func(c map[string]any) {
+	p.update(salvage.StreamName("EVENTS", 3, ""), func(c map[string]any) {
 		delete(c["metadata"].(map[string]any), "understudy.salvage.replayed")
 	})
 }
@@ -183,10 +183,60 @@ func TestReplayKeepsHeadersButThoseThatWouldAct(t *testing.T) {
 	if len(got) != 2 {
 		t.Fatalf("%d messages on the primary, want 2: a rollup was replayed", len(got))
 	}
-	want := nats.Header{"Nats-TTL": {"1h"}, "A": {"1", "2"}, nats.MsgIdHdr: {"understudy-EVENTS-3-1"}, "Understudy-Salvage": {"EVENTS/3/1"}}
+	at := entries(p)[0].Time
+	want := nats.Header{"Nats-TTL": {"1h"}, "A": {"1", "2"}, nats.MsgIdHdr: {fmt.Sprintf("understudy-EVENTS-3-1-%d", at.UnixNano())},
+		"Understudy-Salvage": {"EVENTS/3/1"}, "Understudy-Origin-Time": {at.Format(time.RFC3339Nano)}}
 	if h := got[2].Header; !equalHeaders(h, want) {
 		t.Errorf("headers %v, want %v", h, want)
 	}
+}
+
+// TestReplayOntoAFullStream is about a primary that takes no more consumers.
+func TestReplayOntoAFullStream(t *testing.T) {
+	p := newPair(t, func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 })
+	p.publish("b", 10)
+	p.promote()
+	p.must(p.js.CreateConsumer(p.ctx, "NEW", jetstream.ConsumerConfig{Durable: "D"}))
+	p.publish("t", 5)
+	p.switchOver()
+	p.publish("t", 2)
+	if got := p.archive(); got.OnPrimary != 2 {
+		t.Errorf("%+v", got)
+	}
+	check(t, "first", p.replay(), salvage.Replayed{Replayed: 3, OnPrimary: 2})
+	p.forgetReplays()
+	check(t, "second", p.replay(), salvage.Replayed{Already: 3, OnPrimary: 2})
+}
+
+// TestReplayOfTwoArchivesOfOneFailover is about a mirror that had followed the old origin further than the new primary:
+// what both archives hold is replayed once.
+func TestReplayOfTwoArchivesOfOneFailover(t *testing.T) {
+	p := newPair(t)
+	p.publish("b", 10)
+	p.promote()
+	for range 3 {
+		p.send(&nats.Msg{Subject: "o.ping", Data: []byte("ping")})
+	}
+	p.must(p.js.CreateStream(p.ctx, jetstream.StreamConfig{Name: "SIBLING", Mirror: &jetstream.StreamSource{Name: "OLD"}}))
+	for p.last("SIBLING") != 13 {
+		time.Sleep(2 * time.Millisecond)
+		p.must(nil, p.ctx.Err())
+	}
+	p.update("SIBLING", func(c map[string]any) { delete(c, "mirror"); c["subjects"] = []string{"$devnull.SIBLING"} })
+	p.publish("t", 2)
+	p.switchOver()
+	p.tiny()
+	p.archive()
+	job := p.job()
+	job.Old, job.Of = p.side("SIBLING"), "eu"
+	got, err := salvage.Archive(p.ctx, job)
+	if err != nil || got.Messages != 3 || got.Stream != "UNDERSTUDY_SALVAGE_EVENTS_3_eu" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	check(t, "the former primary's", p.replay(), salvage.Replayed{Replayed: 5})
+	p.forget()
+	sibling := func(j *salvage.ReplayJob) { j.Archive.Stream = got.Stream }
+	check(t, "the mirror's", p.replay(sibling), salvage.Replayed{Already: 3})
 }
 
 // TestReplayOntoLatestValues is about a stream that keeps the last message of each subject, as a bucket does.

@@ -20,21 +20,31 @@ const (
 // maxSeq stands for a stream's end.
 const maxSeq uint64 = math.MaxUint64
 
-// StreamName is the archive's, of one failover of a guarded stream.
-func StreamName(name string, epoch uint64) string {
-	return streamPrefix + name + "_" + strconv.FormatUint(epoch, 10)
+// StreamName is the archive's, of one failover of a guarded stream; of is as in Job.
+func StreamName(name string, epoch uint64, of string) string {
+	return streamPrefix + name + "_" + strconv.FormatUint(epoch, 10) + after("_", of)
 }
 
 // Subject is the one on which the archive takes its messages.
-func Subject(name string, epoch uint64) string {
-	return subjectPrefix + name + "." + strconv.FormatUint(epoch, 10)
+func Subject(name string, epoch uint64, of string) string {
+	return subjectPrefix + name + "." + strconv.FormatUint(epoch, 10) + after(".", of)
 }
+
+func after(separator, of string) string {
+	if of == "" {
+		return ""
+	}
+	return separator + of
+}
+
+func (a *archiver) subject() string { return Subject(a.Name, a.Epoch, a.Of) }
 
 // The keys of an archive's metadata.
 const (
 	metaName    = "understudy.salvage.name"
 	metaEpoch   = "understudy.salvage.epoch"
 	metaFork    = "understudy.salvage.fork"
+	metaOf      = "understudy.salvage.of"
 	metaOrigin  = "understudy.salvage.origin"
 	metaPrimary = "understudy.salvage.primary"
 	metaAccount = "understudy.salvage.account"  // JSON, once verified
@@ -45,6 +55,7 @@ const (
 type meta struct {
 	Name    string
 	Epoch   uint64
+	Of      string
 	Fork    uint64
 	Origin  string
 	Primary string
@@ -63,7 +74,7 @@ func readMeta(info *jsapi.Info) (meta, error) {
 		return meta{}, fmt.Errorf("unreadable config: %w", err)
 	}
 	in := config.Metadata
-	m := meta{Name: in[metaName], Origin: in[metaOrigin], Primary: in[metaPrimary], Settled: in[metaSettled]}
+	m := meta{Name: in[metaName], Of: in[metaOf], Origin: in[metaOrigin], Primary: in[metaPrimary], Settled: in[metaSettled]}
 	var badEpoch, badFork error
 	m.Epoch, badEpoch = strconv.ParseUint(in[metaEpoch], 10, 64)
 	m.Fork, badFork = strconv.ParseUint(in[metaFork], 10, 64)
@@ -101,14 +112,14 @@ func (a *archiver) create(ctx context.Context) error {
 		origin = a.Old.String()
 	}
 	config := map[string]any{
-		"name": a.archive.Stream, "subjects": []string{Subject(a.Name, a.Epoch)},
+		"name": a.archive.Stream, "subjects": []string{a.subject()},
 		"description": fmt.Sprintf("What %s held of %s beyond failover %d", origin, a.Name, a.Epoch),
 		"storage":     "file", "retention": "limits", "discard": "new", "num_replicas": max(like.Replicas, 1),
 		"max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": -1, "max_msg_size": -1, "max_consumers": -1,
 		"deny_delete": true, "deny_purge": true, "allow_direct": true,
 		"metadata": map[string]string{
 			metaName: a.Name, metaEpoch: strconv.FormatUint(a.Epoch, 10), metaFork: strconv.FormatUint(a.fork, 10),
-			metaOrigin: origin, metaPrimary: a.Primary.String(),
+			metaOf: a.Of, metaOrigin: origin, metaPrimary: a.Primary.String(),
 		},
 	}
 	if like.Placement != nil {
@@ -119,7 +130,7 @@ func (a *archiver) create(ctx context.Context) error {
 		return nil // by another leader, a moment ago
 	}
 	if errors.Is(err, jsapi.ErrOverlap) {
-		return fmt.Errorf("%w: another stream at %s holds the subject %s", err, a.Primary.Name, Subject(a.Name, a.Epoch))
+		return fmt.Errorf("%w: another stream at %s holds the subject %s", err, a.Primary.Name, a.subject())
 	}
 	return err
 }

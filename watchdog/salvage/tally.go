@@ -1,9 +1,6 @@
 package salvage
 
-import (
-	"context"
-	"strings"
-)
+import "context"
 
 // tally says what the primary holds of some messages of the tail. One tally is about as many messages as fit into
 // memory; a longer tail has one after the other.
@@ -36,7 +33,7 @@ func (t *tally) look(ctx context.Context, primary Side, from, to uint64) error {
 		k, _ := m.key()
 		t.saw(k, m.seq)
 		if mark := m.value(headerSalvage); mark != "" {
-			t.saw(markKey(mark), m.seq)
+			t.saw(markKey(mark, m.value(headerTime)), m.seq)
 		}
 		return nil
 	})
@@ -86,5 +83,9 @@ func (t *tally) take(k key, counted bool) uint64 {
 	return h.first
 }
 
-// markKey is the key of an Understudy-Salvage header.
-func markKey(mark string) key { return keyOf(bySalvage, []byte(strings.TrimSpace(mark))) }
+// markKey is the key of a replayed message: its Understudy-Salvage header, and the time at which the old origin stored it.
+// So the archives of one failover know each other's messages: of a mirror that followed the old origin, the tail is the
+// same one.
+func markKey(mark, at string) key {
+	return keyOf(bySalvage, []byte(mark), []byte(at))
+}
