@@ -9,8 +9,12 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/api"
 )
 
-// switchoverDeadline is the operator's: a switchover that takes longer goes back.
-const switchoverDeadline = 20 * time.Second
+const (
+	// switchoverDeadline is the operator's: a switchover that takes longer goes back.
+	switchoverDeadline = 20 * time.Second
+	// resumedAcks are acks of each publisher after which the gap of the switchover is over.
+	resumedAcks = 5
+)
 
 // switchBack makes the origin the primary again, by the operator's command.
 func (st *story) switchBack(ctx context.Context) error {
@@ -21,12 +25,13 @@ func (st *story) switchBack(ctx context.Context) error {
 	if err := st.switchOver(ctx); err != nil {
 		return err
 	}
-	if err := st.until(ctx, "publishers go on", func() error { return st.p.flowingSince(st.attempts, streamName) }); err != nil {
+	if err := st.until(ctx, "publishers go on", func() error { return st.p.flowingSince(st.attempts, streamName, resumedAcks) }); err != nil {
 		return err
 	}
 	var resumed time.Time
-	st.gap, resumed = longestGap(st.p.since(st.attempts))
-	st.tell.at(resumed, "publishers", "resumed", fmt.Sprintf("go on; for %d ms nothing was acked", st.gap.Milliseconds()))
+	if st.gap, resumed = longestGap(st.p.since(st.attempts)); st.gap <= stoppedAfter { // else the watcher tells
+		st.tell.at(resumed, "publishers", "resumed", fmt.Sprintf("go on; nothing was acked for %d ms", st.gap.Milliseconds()))
+	}
 	if err := st.lookForDurable(ctx); err != nil {
 		return err
 	}

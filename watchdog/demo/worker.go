@@ -201,7 +201,7 @@ func (st *story) lookForDurable(ctx context.Context) error {
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
 		st.carried = append(st.carried, 0)
-		st.tell.now("worker", "worker", fmt.Sprintf("its durable is not on %s: this release does not carry consumers", id))
+		st.tell.now("worker", "worker", fmt.Sprintf("its durable is not on %s", id))
 		return nil
 	case err != nil:
 		return fmt.Errorf("look for the durable on %s: %w", id, err)
