@@ -12,8 +12,9 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/natslab"
 )
 
-// storySettings have the watchdogs do what is otherwise left to a person.
-const storySettings = "\nrejoin: auto\nrepoint: auto"
+// storySettings have the watchdogs do what is otherwise left to a person, and read the consumers' positions more often, since
+// the worker reads for some seconds only.
+const storySettings = "\nrejoin: auto\nrepoint: auto\nconsumers: {every: 1s}"
 
 const (
 	// tailAcks is how many messages the publisher at the origin's site gets acked that never leave it.
@@ -64,8 +65,10 @@ func playStory(ctx context.Context, w *watcher) (Result, error) {
 		return Result{}, fmt.Errorf("start the worker: %w", err)
 	}
 	defer st.worker.stop()
-	if err := poll(building, st.worker.reads); err != nil {
-		return Result{}, err
+	for _, ready := range []func(context.Context) error{st.worker.reads, st.snapshotsTaken} {
+		if err := poll(building, ready); err != nil {
+			return Result{}, err
+		}
 	}
 	for _, act := range []func(context.Context) error{st.lose, st.comeBack, st.switchBack} {
 		err := act(ctx)

@@ -1,9 +1,12 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -146,6 +149,25 @@ func (a *worker) reads(context.Context) error {
 	defer a.mu.Unlock()
 	if len(a.got) < flowingAcks {
 		return fmt.Errorf("the worker got %d messages, want %d", len(a.got), flowingAcks)
+	}
+	return nil
+}
+
+// snapshotsTaken reports by nil that the surviving watchdogs hold a snapshot of the durable: they take one now and then, and
+// the fault must not come before the first one.
+func (st *story) snapshotsTaken(context.Context) error {
+	if !consumersAreCarried {
+		return nil
+	}
+	for _, d := range st.w.dogs() {
+		file := filepath.Join(d.DataDir(), "consumers", streamName+".json")
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("%s has no snapshot of consumers yet: %w", d.Name, err)
+		}
+		if !bytes.Contains(b, []byte(`"`+durable+`"`)) {
+			return fmt.Errorf("%s has no snapshot of %s yet", d.Name, durable)
+		}
 	}
 	return nil
 }
