@@ -105,6 +105,23 @@ func (st *story) until(ctx context.Context, what string, holds func() error) err
 	}
 }
 
+// meanwhile does something, and watches until it is done.
+func (st *story) meanwhile(ctx context.Context, act func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, actPatience)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- act(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		default:
+			st.w.look(ctx)
+			wait(ctx, pollEvery)
+		}
+	}
+}
+
 // chapter begins a new part, when what belongs to the one before has been told.
 func (st *story) chapter(ctx context.Context, title string) error {
 	err := st.listen(ctx)
@@ -185,7 +202,7 @@ func (st *story) comeBack(ctx context.Context) error {
 		return err
 	}
 	returned := time.Now()
-	if err := st.bringBack(ctx); err != nil {
+	if err := st.meanwhile(ctx, st.bringBack); err != nil {
 		return fmt.Errorf("bring %s back: %w", origin, err)
 	}
 	err := st.until(ctx, "the tail is archived", func() error {
