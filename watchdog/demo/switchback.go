@@ -29,7 +29,7 @@ func (st *story) switchBack(ctx context.Context) error {
 		return err
 	}
 	var resumed time.Time
-	if st.gap, resumed = longestGap(st.p.since(st.attempts)); st.gap <= stoppedAfter { // else the watcher tells
+	if st.gap, resumed = longestGap(st.p.since(st.attempts)); st.w.resumed.Before(resumed) { // else the watcher has told it
 		st.tell.at(resumed, "publishers", "resumed", fmt.Sprintf("go on; nothing was acked for %d ms", st.gap.Milliseconds()))
 	}
 	if err := st.lookForDurable(ctx); err != nil {
