@@ -251,7 +251,11 @@ func (st *story) bringBack(ctx context.Context) error {
 // inOrder reports by nil that a stream is healthy and all other members are mirrors that could take over.
 func inOrder(e api.StreamStatus) error {
 	if e.State != api.StateHealthy || e.Reason.Code != policy.Healthy || e.Attempt != nil || len(e.Aftercare) > 0 {
-		return fmt.Errorf("the stream is %s (%s), with %d members in care", e.State, e.Reason.Text, len(e.Aftercare))
+		err := fmt.Errorf("the stream is %s: %s", e.State, e.Reason.Text)
+		for _, c := range e.Aftercare {
+			err = fmt.Errorf("%w; %s is at %s: %s", err, c.Member, c.Phase, c.Waiting.Text)
+		}
+		return err
 	}
 	for _, m := range e.Members {
 		if m.Role != "primary" && (m.Role != "mirror" || !m.Eligible) {
