@@ -49,6 +49,8 @@ func (h *Hands) send(ctx context.Context, o sending) (refused, err error) {
 	how := closes(err)
 	h.o.Log.Debug("write sent", "stream", o.state.Name, "write", string(w.ID), "member", w.Member.String(), "kind", string(w.Kind), "resend", resend, "closed", string(how), "error", err)
 	switch {
+	case how == "" && errors.Is(err, jsapi.ErrMetaUnavailable):
+		return err, ctx.Err() // it stays open; the pause of a refusal is as good here
 	case how == "":
 		return nil, ctx.Err()
 	case resend && how == policy.ClosedNotSent:
@@ -142,6 +144,8 @@ func closes(err error) policy.CloseHow {
 	switch {
 	case err == nil:
 		return policy.ClosedReplied
+	case errors.Is(err, jsapi.ErrMetaUnavailable):
+		return "" // the word of one server that knows of no leader, such as one that was frozen or cut off: the leader may obey
 	case errors.Is(err, errNotSent), errors.Is(err, jsapi.ErrPermission), errors.Is(err, jsapi.ErrNoResponders):
 		return policy.ClosedNotSent
 	case errors.As(err, &api):
