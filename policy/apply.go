@@ -34,6 +34,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Decision.Stream, c, (*StreamState).decided)
 	case c.Approve != nil:
 		return applyStream(s, c.Approve.Stream, c, (*StreamState).approve)
+	case c.Care != nil:
+		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
 	case c.Adopt != nil:
@@ -151,6 +153,9 @@ func (st *StreamState) begin(s *State, c Command) error {
 	if w, open := target.openExcept(); open {
 		return refuse("write %s to the target is open", w.ID)
 	}
+	if c, has := st.Aftercare[a.Target.String()]; has && c.Phase != PhaseCatchUp {
+		return refuse("%s is being made anew", a.Target)
+	}
 	for _, w := range st.openWrites() {
 		if w.beforeBegin(st.Primary) {
 			return refuse("write %s is open", w.ID)
@@ -165,6 +170,9 @@ func (st *StreamState) begin(s *State, c Command) error {
 	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
 	from := st.Members[a.From.String()]
 	from.FencedAt = time.Time{}
+	if a.Shared && !slices.Contains(from.SharesMeta, a.Target) {
+		from.SharesMeta = append(slices.Clone(from.SharesMeta), a.Target)
+	}
 	st.Members[a.From.String()] = from
 	for _, o := range s.overridesOf(st.Name) {
 		s.answer(o.ID, st.Name, reasonf(InProgress, "failover %d to %s has begun", a.Epoch, a.Target))
@@ -232,7 +240,8 @@ func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error 
 // repaired. What was sent to a target that was given up is repaired, too, whenever that answers.
 func (st *StreamState) blocksEnd() (Write, bool) {
 	for _, w := range st.openWrites() {
-		if st.Members[w.Member.String()].Abandoned > 0 {
+		_, cared := st.Aftercare[w.Member.String()]
+		if st.Members[w.Member.String()].Abandoned > 0 || cared && w.Member != st.Attempt.Target {
 			continue
 		}
 		if w.Kind != WritePark || w.Member == st.Attempt.Target {
@@ -252,6 +261,11 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	}
 	st.Members[a.From.String()] = from
 	st.Primary = a.Target
+	delete(st.Aftercare, a.Target.String())
+	target := st.Members[a.Target.String()]
+	target.Follows, target.Stray, target.ForkLimit = MemberID{}, 0, 0
+	st.Members[a.Target.String()] = target
+	st.leaveBehind(a)
 	st.Clock = Clock{Term: st.Clock.Term, Round: st.Clock.Round}
 	st.Round = StreamRound{}
 	st.Attempt, st.Last = nil, &a
@@ -262,6 +276,23 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	st.CompletedAt = at
 	s.countOutage(a.From.Site, at, a.Rules)
 	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))
+}
+
+// leaveBehind notes of every other member from where on it may differ from the new primary. What followed a primary that
+// was drained does not differ.
+func (st *StreamState) leaveBehind(a Attempt) {
+	for key, m := range st.Members {
+		if m.ID == a.Target || m.ID != a.From && a.planned() {
+			continue
+		}
+		if m.ForkLimit == 0 || a.LastSeq < m.ForkLimit {
+			m.ForkLimit = a.LastSeq
+		}
+		if m.ID != a.From && m.Retired == 0 {
+			m.Stray = a.Epoch
+		}
+		st.Members[key] = m
+	}
 }
 
 // countOutage adds to what the storm brake counts: the streams of one site within one cool-down are one outage.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"maps"
 	"time"
 )
@@ -39,6 +40,7 @@ func (st *StreamState) round(c Command, r StreamRound, interval time.Duration) {
 			m.ID = memberOf(key)
 		}
 		st.Members[key] = m.learn(*st, r.Members[key], c.At)
+		st.returnAgain(key)
 		st.guard(c.At, m.ID, r.Members[key])
 	}
 	st.Round = r.withoutConfigs()
@@ -99,21 +101,29 @@ func (st *StreamState) noteBlind(at time.Time, r StreamRound) {
 // of any other member it is only noted.
 func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberState {
 	for _, s := range []*Snapshot{r.Best, r.Now} {
-		if s == nil {
-			continue
+		if s == nil || !m.Former.IsZero() && s.Created.Equal(m.Former) {
+			continue // none, or of an incarnation that we deleted
 		}
 		if !m.Created.IsZero() && !s.Created.Equal(m.Created) {
-			if m.Want != nil || m.ID == st.Primary {
+			if (m.Want != nil || m.ID == st.Primary) && !m.madeBy(*s) {
 				m.Recreated, m.Gone = s.Created, m.Gone && s != r.Now
 				continue
 			}
+			if m.Want == nil {
+				m.Stray, m.ForkLimit, m.Follows = st.strayOf(m, *s), 0, MemberID{}
+			}
 			m.Best, m.BestAt, m.Config, m.ConfigSum = nil, time.Time{}, nil, ""
+		} else if m.Created.IsZero() && m.Want == nil { // seen for the first time
+			m.Stray = st.strayOf(m, *s)
 		}
 		m.Created = s.Created
 		if s == r.Now {
 			m.Recreated, m.Gone = time.Time{}, false
 		}
 		if s.Config != nil && (s == r.Now || m.Config == nil) {
+			if otherUpstream(m.Config, s.Config) { // made anew by somebody: a mirror's upstream cannot be changed
+				m.Stray, m.ForkLimit = 0, 0
+			}
 			m.Config, m.ConfigSum = s.Config, s.ConfigSum
 		}
 		if m.Best == nil || s.LastSeq >= m.Best.LastSeq {
@@ -123,7 +133,7 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 			m.Best = &b
 		}
 	}
-	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary {
+	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary && m.mayHold(shape) {
 		m.Original = m.Config
 	}
 	ours := m.Deleted || st.Attempt != nil && st.Attempt.DeleteOpened && m.ID == st.Attempt.From
@@ -134,6 +144,55 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 		m.Config, m.ConfigSum = nil, ""
 	}
 	return m
+}
+
+// mayHold reports whether a primary's subjects are its own to say, or those that the log wants: a hand's on a stream that we
+// wrote are no more what is to be given back.
+func (m MemberState) mayHold(shape Shape) bool {
+	return m.Want == nil || m.Want.Kind != ShapeBound || shape.Equal(*m.Want)
+}
+
+// madeBy reports that an answer bears the create that the log wants: one that was sent twice may make the member twice, if
+// a late delete comes in between.
+func (m MemberState) madeBy(s Snapshot) bool {
+	return m.Want != nil && m.Want.Kind == ShapeMirror && m.WantWrite != "" && StampOf(s.rawOr(m)).Write == m.WantWrite
+}
+
+// rawOr is the snapshot's config, which is left out where the log has it.
+func (s Snapshot) rawOr(m MemberState) json.RawMessage {
+	if s.Config == nil && s.ConfigSum == m.ConfigSum {
+		return m.Config
+	}
+	return s.Config
+}
+
+// strayOf is the newest epoch for a mirror, new to us, that follows a member which is not the primary, else 0.
+func (st StreamState) strayOf(m MemberState, s Snapshot) uint64 {
+	if st.besidePrimary(st.Primary, m.ID, s.rawOr(m)) {
+		return st.Epoch
+	}
+	return 0
+}
+
+// besidePrimary reports that a mirror, made by somebody, follows a member that is not the primary: what it copies from there
+// the primary may lack.
+func (st StreamState) besidePrimary(primary, id MemberID, raw json.RawMessage) bool {
+	shape, err := ShapeOf(raw)
+	if err != nil || shape.Kind != ShapeMirror || shape.Upstream == primary.Stream {
+		return false
+	}
+	for _, m := range st.Members {
+		if m.ID != id && m.ID.Stream == shape.Upstream {
+			return true
+		}
+	}
+	return false
+}
+
+func otherUpstream(old, now json.RawMessage) bool {
+	was, err1 := ShapeOf(old)
+	is, err2 := ShapeOf(now)
+	return err1 == nil && err2 == nil && was.Kind == ShapeMirror && is.Kind == ShapeMirror && !was.Equal(is)
 }
 
 // guard keeps the account of a replaced origin that answers: when it was fenced, and what it captured until then.

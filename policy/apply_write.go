@@ -36,9 +36,14 @@ func (st *StreamState) open(s *State, cmd Command) error {
 		m.Promoted = max(m.Promoted, st.Epoch)
 		a.PromoteOpened = true
 	case WriteDelete:
-		a.DeleteOpened = true
+		if a != nil && w.Member == a.From {
+			a.DeleteOpened = true
+		}
 	case WriteBind:
 		m.Original = w.Config
+	}
+	if _, cared := st.Aftercare[w.Member.String()]; cared {
+		m.openedCare(st, w)
 	}
 	st.Members[w.Member.String()] = m
 	return nil
@@ -51,6 +56,9 @@ func (st *StreamState) mayOpen(s State, c OpenCommand, m MemberState) error {
 		return refuse("%s is held", st.Name)
 	}
 	inAttempt := a != nil && (w.Member == a.From || w.Member == a.Target)
+	if care, has := st.Aftercare[w.Member.String()]; has && a == nil && c.Phase == care.Phase {
+		return st.mayOpenInCare(care, w, m)
+	}
 	if inAttempt && c.Phase != a.Phase || !inAttempt && c.Phase != "" {
 		return refuse("the attempt is not at %q", c.Phase)
 	}
@@ -122,6 +130,9 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	w.Config = nil // only its stamp matters from here on
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted, m.Gone = true, false
+	}
+	if took := c.How == ClosedReplied || c.How == ClosedSeen; took {
+		m.closedCare(*w)
 	}
 	undone := c.How == ClosedRefused || c.How == ClosedNotSent
 	if a := st.Attempt; a != nil && w.Kind == WriteDelete && undone {

@@ -24,6 +24,7 @@ type Command struct {
 	Override *OverrideCommand `json:"override,omitempty"`
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
 	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
+	Care     *CareCommand     `json:"care,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.
@@ -86,6 +87,10 @@ const (
 	OutcomeDone    Outcome = "done"
 	OutcomeWaiting Outcome = "waiting"
 	OutcomeAbort   Outcome = "abort"
+	// Of the care of a member: it begins, a person asks for the rejoin, and the archive is to be made once more.
+	OutcomeBegin Outcome = "begin"
+	OutcomeAsk   Outcome = "ask"
+	OutcomeAgain Outcome = "again"
 )
 
 // DecisionCommand logs a changed reason, so that the history can tell why nothing happened.

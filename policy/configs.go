@@ -116,6 +116,61 @@ func (c rawConfig) clampWindow() {
 	}
 }
 
+// SealConfig makes a stream's content final. There is no way back, short of deleting it (the server refuses to unseal).
+func SealConfig(raw json.RawMessage, s Stamp) (json.RawMessage, error) {
+	c, err := parseRaw(raw)
+	if err != nil {
+		return nil, err
+	}
+	if c.mirror() != nil {
+		return nil, fmt.Errorf("a mirror is not sealed")
+	}
+	c.set("sealed", true)
+	c.set("metadata", c.withStamp(s, nil))
+	return c.bytes(), nil
+}
+
+// Sealed reports whether a stream takes no message any more.
+func Sealed(raw json.RawMessage) bool {
+	sealed := false
+	mustParse(raw).get("sealed", &sealed)
+	return sealed
+}
+
+// ownOfMirror are the settings that a stream keeps when it is made again as a mirror: what it costs its site, and where it
+// lives there. Everything else is its upstream's.
+var ownOfMirror = []string{
+	"name", "description", "storage", "num_replicas", "placement", "compression", "max_msgs", "max_bytes", "max_age",
+	"max_msgs_per_subject", "max_msg_size", "retention", "allow_direct", "mirror_direct", "allow_msg_ttl", "allow_rollup_hdrs",
+	"deny_delete", "persist_mode", "metadata",
+}
+
+// MirrorConfig is a member as a mirror of upstream, with its own limits, storage, replicas and placement. external is the
+// API prefix by which it reaches upstream, "" in the same meta group; place, when given, is its placement.
+func MirrorConfig(own json.RawMessage, id, upstream MemberID, external string, place json.RawMessage, s Stamp) (json.RawMessage, error) {
+	o, err := parseRaw(own)
+	if err != nil {
+		return nil, fmt.Errorf("what %s was made of is not known: %w", id, err)
+	}
+	c := rawConfig{}
+	for _, key := range ownOfMirror {
+		if v, ok := o[key]; ok {
+			c[key] = v
+		}
+	}
+	if len(place) > 0 {
+		c["placement"] = place
+	}
+	mirror := map[string]any{"name": upstream.Stream}
+	if external != "" {
+		mirror["external"] = map[string]string{"api": external, "deliver": ""}
+	}
+	c.set("name", id.Stream)
+	c.set("mirror", mirror)
+	c.set("metadata", c.withStamp(s, nil))
+	return c.bytes(), nil
+}
+
 // BindConfig gives a promoted stream the real subjects, and back the age limit that it was bound with before, if a park
 // took that away; bound is nil for its first bind.
 func BindConfig(raw, bound json.RawMessage, subjects []string, s Stamp) (json.RawMessage, error) {

@@ -47,6 +47,9 @@ const (
 	MoveClose  MoveKind = "close"
 	MoveResult MoveKind = "result"
 	MoveNone   MoveKind = "none"
+	// MoveCare logs what a phase of a member's care came to; MoveArchive has its tail archived.
+	MoveCare    MoveKind = "care"
+	MoveArchive MoveKind = "archive"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -56,4 +59,5 @@ type Move struct {
 	Resend bool // the write is in the log already
 	Close  CloseCommand
 	Result ResultCommand
+	Care   CareCommand
 }

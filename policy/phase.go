@@ -17,6 +17,17 @@ const (
 	PhaseAborted   Phase = "aborted"
 )
 
+// The phases of the care of one member after the primary has changed.
+const (
+	PhaseSeal     Phase = "seal"
+	PhaseArchive  Phase = "archive"
+	PhaseArchived Phase = "archived"
+	PhaseDelete   Phase = "delete"
+	PhaseCreate   Phase = "create"
+	PhaseCatchUp  Phase = "catch_up"
+	PhaseRejoined Phase = "rejoined"
+)
+
 // PhaseRow is one row of the phase table.
 type PhaseRow struct {
 	Phase Phase
@@ -45,6 +56,14 @@ var phaseTable = []PhaseRow{
 	{Phase: PhaseDone, Final: true},
 	{Phase: PhaseAborting, Next: PhaseAborted, HoldStops: true},
 	{Phase: PhaseAborted, Final: true},
+
+	{Phase: PhaseSeal, Next: PhaseArchive, HoldStops: true},
+	{Phase: PhaseArchive, Next: PhaseArchived, HoldStops: true},
+	{Phase: PhaseArchived, Next: PhaseDelete, HoldStops: true},
+	{Phase: PhaseDelete, Next: PhaseCreate, HoldStops: true},
+	{Phase: PhaseCreate, Next: PhaseCatchUp, HoldStops: true},
+	{Phase: PhaseCatchUp, Next: PhaseRejoined, HoldStops: true},
+	{Phase: PhaseRejoined, Final: true},
 }
 
 // Row returns the table's row of a phase; an unknown phase has the zero row.

@@ -81,6 +81,8 @@ func eligibility(st StreamState, sr StreamRules, id MemberID, round MemberRound)
 		return reasonf(PromoteNever, "the config says promote: never")
 	case m.Abandoned > 0:
 		return reasonf(WrongUpstream, "it was given up in failover %d, and may hold what nobody has seen", m.Abandoned)
+	case m.Stray > 0:
+		return reasonf(WrongUpstream, "it followed %s beyond epoch %d, and is not a mirror of %s", st.formerly(m.Stray), m.Stray, st.Primary)
 	case m.Retired > 0:
 		return reasonf(WrongUpstream, "it was the primary until failover %d, and is not a mirror of %s", m.Retired, st.Primary)
 	case round.Evidence == NoLeader:
@@ -94,6 +96,16 @@ func eligibility(st StreamState, sr StreamRules, id MemberID, round MemberRound)
 	return eligibleConfig(st, sr, id, round.Now)
 }
 
+// formerly names the primary that a failover replaced.
+func (st StreamState) formerly(epoch uint64) string {
+	for _, key := range sortedKeys(st.Members) {
+		if st.Members[key].Retired == epoch {
+			return key
+		}
+	}
+	return "the former primary"
+}
+
 // eligibleConfig judges what the candidate is made of.
 func eligibleConfig(st StreamState, sr StreamRules, id MemberID, now *Snapshot) Reason {
 	c, err := parseRaw(st.Members[id.String()].Config)
@@ -104,8 +116,6 @@ func eligibleConfig(st StreamState, sr StreamRules, id MemberID, now *Snapshot) 
 	switch {
 	case src == nil || !directMirror(st, sr, id, now):
 		return reasonf(WrongUpstream, "it is not a mirror of %s", st.Primary)
-	case st.Members[id.String()].outlives():
-		return reasonf(WrongUpstream, "it followed the primary of before: delete it, and make it anew as a mirror of %s", st.Primary)
 	case src.FilterSubject != "" && src.FilterSubject != ">":
 		return reasonf(Filtered, "it holds only %s", src.FilterSubject)
 	case len(src.SubjectTransforms) > 0 && string(src.SubjectTransforms) != "[]" && string(src.SubjectTransforms) != "null":

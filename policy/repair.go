@@ -21,7 +21,8 @@ func Debts(s State, sr StreamRules) []MemberID {
 		if k, _ := stand(st, id); k == repairable || k == writing {
 			ids = append(ids, id)
 		}
-		if _, open := st.Members[id.String()].openExcept(); open && !slices.Contains(ids, id) {
+		_, cared := st.Aftercare[id.String()]
+		if _, open := st.Members[id.String()].openExcept(); open && !cared && !slices.Contains(ids, id) {
 			ids = append(ids, id) // its effect may be there to see
 		}
 	}
@@ -47,6 +48,9 @@ func (st StreamState) shareMeta(a, b MemberID) bool {
 		if at != nil && at.Shared && (at.From == a && at.Target == b || at.From == b && at.Target == a) {
 			return true
 		}
+	}
+	if slices.Contains(st.Members[a.String()].SharesMeta, b) || slices.Contains(st.Members[b.String()].SharesMeta, a) {
+		return true
 	}
 	follows := func(mirror, of MemberID) bool {
 		s, err := ShapeOf(st.Members[mirror.String()].Config)

@@ -93,6 +93,10 @@ type StreamState struct {
 	WouldHave uint64 `json:"would_have,omitempty"`
 	// WriteSeq numbers the opened writes.
 	WriteSeq uint64 `json:"write_seq,omitempty"`
+	// Aftercare is under way for these members, by MemberID.String().
+	Aftercare map[string]Aftercare `json:"aftercare,omitempty"`
+	// Archives are the tails that were archived and verified, oldest first.
+	Archives []Archive `json:"archives,omitempty"`
 	// DualCapture are the measured times in which a retired origin took messages, too.
 	DualCapture []Capture `json:"dual_capture,omitempty"`
 }
@@ -145,8 +149,19 @@ type MemberState struct {
 	// Abandoned is the failover in which a person gave this target up; it is fenced as a retired primary is.
 	Abandoned uint64 `json:"abandoned,omitempty"`
 	Deleted   bool   `json:"deleted,omitempty"` // by us
-	// Outlived is the incarnation of a mirror that followed a primary which an adoption replaced.
-	Outlived time.Time `json:"outlived,omitzero"`
+	// Follows is the primary that the member was made to mirror, by us; Former the incarnation that was deleted for that,
+	// and Before the config that its limits, storage, replicas and placement are taken from.
+	Follows MemberID        `json:"follows,omitzero"`
+	Former  time.Time       `json:"former,omitzero"`
+	Before  json.RawMessage `json:"before,omitempty"`
+	// Stray is the failover since which the member, a mirror, follows a stream that is not the primary any more, and may hold
+	// what the new primary lacks. It is no candidate until it is made anew.
+	Stray uint64 `json:"stray,omitempty"`
+	// ForkLimit is the highest sequence at which a retired or stray member can hold what the primary holds: that of the
+	// target at its promotion.
+	ForkLimit uint64 `json:"fork_limit,omitempty"`
+	// SharesMeta are members that an attempt found in the same meta group.
+	SharesMeta []MemberID `json:"shares_meta,omitempty"`
 	// FencedAt is the wall time at which a retired member was first read back parked; zero: the fence is a debt.
 	FencedAt time.Time `json:"fenced_at,omitzero"`
 }
@@ -259,6 +274,10 @@ func (s StreamState) clone() StreamState {
 		s.Attempt = &a
 	}
 	s.DualCapture = slices.Clone(s.DualCapture)
+	s.Aftercare = maps.Clone(s.Aftercare)
+	if s.Aftercare == nil {
+		s.Aftercare = map[string]Aftercare{}
+	}
 	return s
 }
 
@@ -300,6 +319,16 @@ func (s StreamState) OpenWrites() []Write { return s.openWrites() }
 func (m MemberState) openExcept(kinds ...WriteKind) (Write, bool) {
 	for _, w := range m.Writes {
 		if w.Open() && !slices.Contains(kinds, w.Kind) {
+			return w, true
+		}
+	}
+	return Write{}, false
+}
+
+// openOf returns an open write on the member that is of one of the kinds.
+func (m MemberState) openOf(kinds ...WriteKind) (Write, bool) {
+	for _, w := range m.Writes {
+		if w.Open() && slices.Contains(kinds, w.Kind) {
 			return w, true
 		}
 	}

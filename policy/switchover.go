@@ -43,11 +43,16 @@ func PlanSwitchover(rules Rules, hash, node string, s State, name, site string) 
 // gateAnyWrite: a switchover is in no hurry, and waits for whatever may still change a member.
 func gateAnyWrite(q *question) (Reason, bool) {
 	for _, w := range q.st.openWrites() {
-		if w.Kind != WritePark || w.Member == q.st.Primary {
+		if w.beforeSwitchover(q.st.Primary) {
 			return reasonf(WriteOpen, "write %s (%s of %s) may still take effect", w.ID, w.Kind, w.Member), false
 		}
 	}
 	return Reason{}, true
+}
+
+// beforeSwitchover reports whether a switchover has to wait for the write while it is open.
+func (w Write) beforeSwitchover(primary MemberID) bool {
+	return w.Member == primary || w.Kind != WritePark && w.Kind != WriteDelete && w.Kind != WriteSeal
 }
 
 // gateAlive asks for a primary that answers.
@@ -85,7 +90,7 @@ func (st *StreamState) beginPlanned() error {
 		return refuse("the newest round does not agree that %s is up", st.Primary)
 	}
 	for _, w := range st.openWrites() {
-		if w.Kind != WritePark || w.Member == st.Primary {
+		if w.beforeSwitchover(st.Primary) {
 			return refuse("write %s is open", w.ID)
 		}
 	}

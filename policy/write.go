@@ -36,6 +36,8 @@ const (
 	WritePromote WriteKind = "promote"
 	WriteBind    WriteKind = "bind"
 	WriteDelete  WriteKind = "delete"
+	WriteSeal    WriteKind = "seal"
+	WriteCreate  WriteKind = "create"
 )
 
 // repeatable reports whether the same write may be sent again while its outcome is unknown. A late second copy of
@@ -74,7 +76,7 @@ func (w Write) Open() bool { return w.Closed == "" }
 // beforeBegin reports whether a failover from primary has to wait for the write while it is open: it could give a stream
 // subjects, or take one away, beside what the failover does.
 func (w Write) beforeBegin(primary MemberID) bool {
-	return w.Kind == WriteUnpark || w.Kind == WriteDelete || w.Kind == WriteBind && w.Member == primary
+	return w.Kind == WriteUnpark || (w.Kind == WriteBind || w.Kind == WriteDelete) && w.Member == primary
 }
 
 func compareWrites(a, b Write) int { return cmp.Compare(a.Seq, b.Seq) }

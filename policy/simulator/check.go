@@ -1,14 +1,17 @@
 package simulator
 
 import (
+	"slices"
+
 	"github.com/understudy-ha/understudy/policy"
 )
 
 // record is what the checks remember of a run.
 type record struct {
 	targets   map[uint64]policy.MemberID // by epoch, once a promote of it was opened
-	promoted  map[string]uint64          // by member: the epoch of the promotion that took effect
-	deletes   map[string]int             // by member: how many deletes took effect
+	promoted  map[uint64]policy.MemberID // by epoch: the promotion that took effect
+	rejoined  int
+	switched  int
 	Begun     int
 	Done      int
 	Aborted   int
@@ -17,7 +20,7 @@ type record struct {
 }
 
 func newRecord() record {
-	return record{targets: map[uint64]policy.MemberID{}, promoted: map[string]uint64{}, deletes: map[string]int{}}
+	return record{targets: map[uint64]policy.MemberID{}, promoted: map[uint64]policy.MemberID{}}
 }
 
 // command looks at what is about to be taken by the log.
@@ -25,6 +28,11 @@ func (r *record) command(s *Sim, c policy.Command) {
 	switch {
 	case c.Begin != nil:
 		r.Begun++
+		if c.Begin.Attempt.Kind == policy.KindSwitchover {
+			r.switched++
+		}
+	case c.Care != nil && c.Care.Phase == policy.PhaseCatchUp && c.Care.Outcome == policy.OutcomeDone:
+		r.rejoined++
 	case c.Open != nil && c.Open.Write.Kind == policy.WritePromote:
 		w := c.Open.Write
 		if t, ok := r.targets[w.ID.Epoch()]; ok && t != w.Member {
@@ -47,16 +55,52 @@ func (r *record) sent(s *Sim, w policy.Write) {
 
 // changed looks at a write that took effect.
 func (r *record) changed(s *Sim, w policy.Write, before, after policy.Shape) {
-	key := w.Member.String()
-	if before.Kind == policy.ShapeMirror && after.Kind != policy.ShapeMirror {
-		if w.Kind != policy.WritePromote {
-			s.fail("%s was promoted by a %s", w.Member, w.Kind)
+	if before.Kind != policy.ShapeMirror || after.Kind == policy.ShapeMirror || w.Kind == policy.WriteDelete {
+		return
+	}
+	if w.Kind != policy.WritePromote && w.ID.Epoch() >= s.st().Epoch { // a late one, of a member's former role, is put right
+		s.fail("%s was promoted by a %s", w.Member, w.Kind)
+	}
+	if w.Kind == policy.WritePromote {
+		if t, ok := r.promoted[w.ID.Epoch()]; ok && t != w.Member {
+			s.fail("S1: epoch %d promoted %s and %s", w.ID.Epoch(), t, w.Member)
 		}
-		r.promoted[key] = w.ID.Epoch()
-		if len(r.promoted) > 1+r.Abandoned { // a person's word is the one way to a second target
-			s.fail("S1: two mirrors are promoted: %v", r.promoted)
+		r.promoted[w.ID.Epoch()] = w.Member
+	}
+}
+
+// deleted looks at a delete that took effect: what was on the stream must be on the primary, or archived (S7).
+func (r *record) deleted(s *Sim, w policy.Write, held []int) {
+	st := s.st()
+	s.log("write %s: %s is deleted", w.ID, w.Member)
+	if a := st.Attempt; a != nil && a.From == w.Member || st.Last != nil && w.ID.Epoch() < st.Epoch && st.Last.From != w.Member {
+		for _, id := range held { // release: delete
+			s.world.wiped[id] = true
+		}
+		return
+	}
+	if w.Member == st.Primary {
+		s.fail("the primary %s was deleted by %s", w.Member, w.ID)
+	}
+	for _, id := range held {
+		if !s.safe(id) && !s.world.wiped[id] { // what a person deleted elsewhere may have its last copy here
+			s.fail("S7: message %d was on %s only, and is deleted by %s", id, w.Member, w.ID)
+			return
 		}
 	}
+}
+
+// safe reports that a message is on the primary or in an archive.
+func (s *Sim) safe(id int) bool {
+	if slices.Contains(s.world.streams[s.st().Primary.String()].msgs, id) {
+		return true
+	}
+	for _, a := range s.world.archive {
+		if a.ids[id] {
+			return true
+		}
+	}
+	return false
 }
 
 // mostWrites is how many writes to one member a run's log may hold: more means that refused ones pile up.
@@ -99,8 +143,38 @@ func (s *Sim) checkCalm() {
 	if len(bound) == 1 && action.Reason.Code != policy.Healthy {
 		s.fail("after the calm: %+v", action.Reason)
 	}
+	s.checkMessages()
+	s.checkMirrors()
 	if debts := policy.Debts(s.state, s.rules.Streams[name]); len(debts) > 0 && !onlyOpenParks(st) {
 		s.fail("after the calm these are not as wanted: %v", debts)
+	}
+}
+
+// checkMessages: every message that was acked is on the primary, archived, or still on a member (S6).
+func (s *Sim) checkMessages() {
+	for id := range s.world.acked {
+		held := s.world.wiped[id] || s.safe(id)
+		for _, x := range s.world.streams {
+			held = held || x.meta != nil && slices.Contains(x.msgs, id)
+		}
+		if !held {
+			s.fail("S6: message %d was acked, and is nowhere", id)
+			return
+		}
+	}
+}
+
+// checkMirrors: after the calm every other member follows the primary again.
+func (s *Sim) checkMirrors() {
+	st := s.st()
+	if s.o.Rejoin != policy.RejoinAuto || s.o.Hands { // what a person deleted does not come back by itself
+		return
+	}
+	p := s.world.streams[st.Primary.String()]
+	for _, id := range all {
+		if x := s.world.streams[id.String()]; id != st.Primary && s.world.upstream(x) != p {
+			s.fail("after the calm %s is %s, and does not follow %s: care %+v", id, s.world.shapeOf(x.local), st.Primary, st.Aftercare[id.String()])
+		}
 	}
 }
 
@@ -119,11 +193,11 @@ func excused(st policy.StreamState, a policy.Action) bool {
 }
 
 // onlyOpenParks: a park that got lost stays open for ever, and is looked at for ever; it hinders nothing. Nor does what
-// was sent to a target that was given up.
+// was sent to a target that was given up. A lost delete beside one that arrived keeps its member from being a candidate.
 func onlyOpenParks(st policy.StreamState) bool {
 	open := st.OpenWrites()
 	for _, w := range open {
-		if w.Kind != policy.WritePark && st.Members[w.Member.String()].Abandoned == 0 {
+		if w.Kind != policy.WritePark && !(w.Kind == policy.WriteDelete && w.Member != st.Primary) && st.Members[w.Member.String()].Abandoned == 0 {
 			return false
 		}
 	}

@@ -48,7 +48,8 @@ func (s *Sim) handDelete(id policy.MemberID) {
 	if x.meta == nil {
 		return
 	}
-	x.meta, x.local = nil, nil
+	s.wipe(x)
+	x.meta, x.local, x.msgs = nil, nil, nil
 	s.log("HAND: %s is deleted", id)
 }
 
@@ -79,15 +80,24 @@ func (s *Sim) handRejoin(id policy.MemberID) {
 	if !s.world.shared {
 		src["external"] = map[string]any{"api": "$JS." + of.Site + ".API", "deliver": ""}
 	}
-	s.create(id, map[string]any{"mirror": src}, s.world.streams[of.String()].lastSeq)
+	s.create(id, map[string]any{"mirror": src}, s.world.streams[of.String()].msgs)
 	s.log("HAND: %s is made anew as a mirror of %s", id, of)
 }
 
-func (s *Sim) create(id policy.MemberID, cfg map[string]any, lastSeq uint64) {
+// create makes a stream anew, with what it has copied so far.
+func (s *Sim) create(id policy.MemberID, cfg map[string]any, msgs []int) {
 	cfg["name"], cfg["retention"], cfg["storage"], cfg["num_replicas"], cfg["max_age"] = id.Stream, "limits", "file", 1, 0
 	x, raw := s.world.streams[id.String()], mustMarshal(cfg)
-	x.meta, x.local, x.lastSeq = raw, raw, lastSeq
-	x.created = time.Unix(100_000, 0).UTC().Add(s.world.clock)
+	s.wipe(x)
+	s.world.made++
+	x.meta, x.local, x.msgs, x.created = raw, raw, slices.Clone(msgs), time.Unix(int64(1000+s.world.made), 0).UTC()
+}
+
+// wipe notes what a person deletes: nobody answers for it.
+func (s *Sim) wipe(x *stream) {
+	for _, id := range x.msgs {
+		s.world.wiped[id] = true
+	}
 }
 
 func mustMarshal(v any) json.RawMessage {
@@ -120,7 +130,7 @@ func (s *Sim) loseStores() {
 	s.elect()
 }
 
-// adopt has the policy take over what the watchdogs see; from then on outages are counted anew.
+// adopt has the policy take over what the watchdogs see.
 func (s *Sim) adopt(site string) error {
 	sr := s.rules.Streams[name]
 	st, known := s.state.Streams[name]
@@ -133,7 +143,6 @@ func (s *Sim) adopt(site string) error {
 		return err
 	}
 	s.log("HAND: adopted: %s", s.state.History[len(s.state.History)-1].Reason.Text)
-	clear(s.seen.promoted)
 	s.seen.Adopted++
 	return nil
 }
@@ -141,7 +150,11 @@ func (s *Sim) adopt(site string) error {
 // mend is what a person does about a stream that waits for one: adopt it, after having put right what that asks for.
 func (s *Sim) mend() {
 	switch policy.Decide(s.rules, s.hash, s.leader, s.state, name).Reason.Code {
-	case policy.ChangedOutside, policy.StateLost, policy.OriginDeleted, policy.OriginRecreated:
+	case policy.ChangedOutside, policy.StateLost, policy.OriginDeleted, policy.OriginRecreated, policy.NoEligibleMirror:
+	case policy.WriteOpen:
+		if s.round < 20 { // patience: it may still show its effect
+			return
+		}
 	case policy.TargetUnreachable:
 		if s.abandon() {
 			return
@@ -174,7 +187,7 @@ func (s *Sim) mend() {
 func (s *Sim) keeper() (keep policy.MemberID, ok bool) {
 	for _, id := range all {
 		switch k := s.world.kind(id); {
-		case k == "" || k == policy.ShapeMirror:
+		case k == "" || k == policy.ShapeMirror || policy.Sealed(s.world.streams[id.String()].meta):
 		case !ok, s.world.holds(id) && !s.world.holds(keep), id == s.st().Primary && s.world.holds(id) == s.world.holds(keep):
 			keep, ok = id, true
 		}
@@ -198,5 +211,5 @@ func (s *Sim) promoteSome() {
 			return
 		}
 	}
-	s.create(origin, map[string]any{"subjects": []string{subject}}, 0)
+	s.create(origin, map[string]any{"subjects": []string{subject}}, nil)
 }

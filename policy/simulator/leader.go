@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -63,6 +64,9 @@ func (s *Sim) act(sr policy.StreamRules) {
 	}
 	for _, id := range policy.Debts(s.state, sr) {
 		s.hire(&id)
+	}
+	for _, id := range policy.Cares(s.state, sr) {
+		s.hireCare(id)
 	}
 }
 
@@ -151,7 +155,8 @@ const (
 // worker carries one attempt, or one member's repair, on; it belongs to the term that hired it.
 type worker struct {
 	term   uint64
-	repair *policy.MemberID // nil: the attempt
+	repair *policy.MemberID // nil: the attempt, or a member's care
+	care   policy.MemberID  // zero: the attempt, or a repair
 	stage  stage
 	move   policy.Move
 	how    policy.CloseHow
@@ -160,10 +165,16 @@ type worker struct {
 
 func (s *Sim) hire(repair *policy.MemberID) {
 	same := func(w *worker) bool {
-		return w.term == s.term && (w.repair == nil) == (repair == nil) && (repair == nil || *w.repair == *repair)
+		return w.term == s.term && w.care == (policy.MemberID{}) && (w.repair == nil) == (repair == nil) && (repair == nil || *w.repair == *repair)
 	}
 	if !slices.ContainsFunc(s.workers, same) {
 		s.workers = append(s.workers, &worker{term: s.term, repair: repair})
+	}
+}
+
+func (s *Sim) hireCare(id policy.MemberID) {
+	if !slices.ContainsFunc(s.workers, func(w *worker) bool { return w.term == s.term && w.care == id }) {
+		s.workers = append(s.workers, &worker{term: s.term, care: id})
 	}
 }
 
@@ -202,7 +213,13 @@ func (s *Sim) work(w *worker) bool {
 // read takes the views and asks the policy for the next move.
 func (s *Sim) read(w *worker) bool {
 	st, node := s.st(), s.leader
-	if w.repair != nil {
+	switch {
+	case w.care != (policy.MemberID{}):
+		if !slices.Contains(policy.Cares(s.state, s.rules.Streams[name]), w.care) {
+			return false
+		}
+		w.move = s.readCare(st, w.care)
+	case w.repair != nil:
 		via, here := w.repair.Site, s.rules.Watchdogs[node]
 		e, snap := s.world.look(here, via, *w.repair)
 		for _, beside := range st.SitesBeside(*w.repair) {
@@ -212,7 +229,7 @@ func (s *Sim) read(w *worker) bool {
 			}
 		}
 		w.move = policy.Repair(st, node, *w.repair, via, policy.View{Evidence: e, Snapshot: snap})
-	} else {
+	default:
 		if policy.Decide(s.rules, s.hash, node, s.state, name).Kind != policy.ActStep {
 			return false
 		}
@@ -233,7 +250,35 @@ func (s *Sim) views(st policy.StreamState) policy.Views {
 	e, snap = s.world.look(here, a.Target.Site, a.Target)
 	v.Members[a.Target.String()] = policy.View{Evidence: e, Snapshot: snap}
 	v.Owners, v.OwnersEvidence = s.world.owners(here, a.Target.Site, a.Subjects)
+	if from := v.Members[a.From.String()]; from.Evidence == policy.AnsweredParked {
+		v.Drained, v.DrainedKnown = from.Snapshot.LastSeq, true
+	} else if s.rnd.IntN(2) == 0 {
+		v.Silent = time.Minute
+	}
 	return v
+}
+
+// readCare takes the views of a member's care, archives when that is the move, and asks once more.
+func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
+	here, sr := s.rules.Watchdogs[s.leader], s.rules.Streams[name]
+	view := func(of policy.MemberID) policy.View {
+		e, snap := s.world.look(here, of.Site, of)
+		return policy.View{Evidence: e, Snapshot: snap}
+	}
+	v := policy.CareViews{Primary: view(st.Primary), Member: view(id), Listed: true, Waited: time.Duration(s.rnd.IntN(20)) * time.Second}
+	if c := st.Aftercare[id.String()]; c.Tail != nil {
+		v.ArchiveStands = c.Tail.Stream == "" || s.world.hears(here, c.Tail.Site)
+	}
+	m := policy.EnsureCare(st, sr, s.leader, id, v)
+	if m.Kind == policy.MoveArchive {
+		v.Archive = s.world.salvage(id, st.Primary, st.Aftercare[id.String()].Epoch)
+		if s.o.Break == EmptyArchive {
+			v.Archive.Stream, v.Archive.Messages = "", 0
+			delete(s.world.archive, fmt.Sprint(id.Stream, "_", st.Aftercare[id.String()].Epoch))
+		}
+		m = policy.EnsureCare(st, sr, s.leader, id, v)
+	}
+	return m
 }
 
 // actOn commits the move.
@@ -245,11 +290,16 @@ func (s *Sim) actOn(w *worker) bool {
 		return true
 	case policy.MoveResult:
 		return s.result(w.move.Result)
+	case policy.MoveCare:
+		return s.cared(w.move.Care)
 	}
 	if !w.move.Resend {
 		phase := policy.Phase("")
 		st := s.st()
-		if w.repair == nil && st.Attempt != nil {
+		switch {
+		case w.care != (policy.MemberID{}):
+			phase = st.Aftercare[w.care.String()].Phase
+		case w.repair == nil && st.Attempt != nil:
 			phase = st.Attempt.Phase
 		}
 		open := &policy.OpenCommand{Stream: name, Epoch: w.move.Write.ID.Epoch(), Phase: phase, Write: w.move.Write}
@@ -258,6 +308,21 @@ func (s *Sim) actOn(w *worker) bool {
 		}
 	}
 	w.stage = sending
+	return true
+}
+
+// cared commits what a phase of a care came to.
+func (s *Sim) cared(c policy.CareCommand) bool {
+	if c.Outcome == policy.OutcomeWaiting {
+		if s.st().Aftercare[c.Member.String()].Waiting != c.Reason {
+			s.log("care of %s: %s waits: %s", c.Member, c.Phase, c.Reason.Text)
+			_ = s.propose(policy.Command{Care: &c})
+		}
+		return false
+	}
+	if s.propose(policy.Command{Care: &c}) == nil {
+		s.log("care of %s: %s is %s: %s", c.Member, c.Phase, c.Outcome, c.Reason.Text)
+	}
 	return true
 }
 
@@ -333,9 +398,17 @@ func (s *Sim) send(w *worker, leads bool) bool {
 }
 
 func (s *Sim) deliver(w policy.Write) outcome {
-	before := s.world.shapeOf(s.world.streams[w.Member.String()].meta)
+	x := s.world.streams[w.Member.String()]
+	before, held, created := s.world.shapeOf(x.meta), x.msgs, x.created
 	o := s.world.deliver(w)
-	after := s.world.shapeOf(s.world.streams[w.Member.String()].meta)
+	after := s.world.shapeOf(x.meta)
+	if w.Kind == policy.WriteDelete && o == replied {
+		s.seen.deleted(s, w, held)
+	}
+	if !x.created.Equal(created) {
+		s.log("write %s: %s is made anew, %s", w.ID, w.Member, after)
+		return o
+	}
 	if !before.Equal(after) {
 		s.log("write %s: %s was %s, is %s", w.ID, w.Member, before, after)
 		s.seen.changed(s, w, before, after)

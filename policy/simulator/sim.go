@@ -18,7 +18,10 @@ type Options struct {
 	Release policy.Release
 	// Hands lets a person change streams past Understudy, lose its stores, and adopt.
 	Hands bool
-	Break Mutation
+	// Rejoin and Repoint are the config's.
+	Rejoin  policy.Rejoin
+	Repoint policy.Repoint
+	Break   Mutation
 }
 
 // Mutation breaks one rule on purpose, to show that the checks would see it.
@@ -29,6 +32,7 @@ const (
 	NoRepair          Mutation = "no-repair"            // nothing is ever put back
 	AbortAfterPromote Mutation = "abort-after-promote"  // a sent promote does not bind the epoch to its target
 	WriteUnlogged     Mutation = "write-before-the-log" // writes are sent although their open was refused
+	EmptyArchive      Mutation = "empty-archive"        // tails are said to be archived, and are not
 )
 
 // Sim is one run.
@@ -70,8 +74,14 @@ func New(o Options) *Sim {
 	s.rules = policy.Rules{Watchdogs: map[string]string{}, Sites: map[string]policy.SiteRules{}, Streams: map[string]policy.StreamRules{
 		name: {Name: name, Origin: origin, Mirrors: []policy.MirrorRule{{MemberID: west, Priority: 10}, {MemberID: eu}},
 			Mode: policy.ModeUnattended, Interval: time.Second, Threshold: 5 * time.Second, MaxLoss: 1 << 40,
-			Cooldown: 20 * time.Second, Release: s.o.Release},
+			Cooldown: 20 * time.Second, Release: s.o.Release,
+			Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
 	}}
+	if !o.Shared {
+		sr := s.rules.Streams[name]
+		sr.Domains = map[string]string{"east": "east", "west": "west", "eu": "eu"}
+		s.rules.Streams[name] = sr
+	}
 	for _, site := range sites {
 		s.rules.Watchdogs["wd-"+site], s.rules.Sites[site] = site, policy.SiteRules{}
 		s.memory["wd-"+site] = map[string]*policy.Snapshot{}
@@ -128,7 +138,9 @@ func (s *Sim) event() {
 		s.override()
 	case n < 92:
 		s.abandon()
-	case n < 95 && s.o.Hands:
+	case n < 94:
+		s.switchover()
+	case n < 97 && s.o.Hands:
 		s.hand()
 	default:
 		s.world.publish()
@@ -172,6 +184,22 @@ func (s *Sim) abandon() bool {
 	s.log("epoch %d is abandoned", a.Epoch)
 	s.seen.Abandoned++
 	return true
+}
+
+// switchover asks for one to any site.
+func (s *Sim) switchover() {
+	if s.leader == "" {
+		return
+	}
+	site := sites[s.rnd.IntN(len(sites))]
+	a, reason := policy.PlanSwitchover(s.rules, s.hash, s.leader, s.state, name, site)
+	if reason.Code != policy.InProgress || a.Epoch == 0 {
+		return
+	}
+	st := s.st()
+	if s.propose(policy.Command{Begin: &policy.BeginCommand{Stream: name, Term: st.Clock.Term, Round: st.Clock.Round, Attempt: a}}) == nil {
+		s.log("begins switchover %d: %s to %s", a.Epoch, a.From, a.Target)
+	}
 }
 
 // changeSite crashes, returns, cuts off or heals a site: mostly the origin's.

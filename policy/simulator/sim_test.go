@@ -18,12 +18,15 @@ var settings = []Options{
 	{Steps: 250},
 	{Steps: 250, Shared: true},
 	{Steps: 250, Shared: true, Release: policy.ReleaseDelete},
+	{Steps: 500, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto},
+	{Steps: 500, Shared: true, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto},
 	{Steps: 250, Hands: true},
 	{Steps: 250, Shared: true, Release: policy.ReleaseDelete, Hands: true},
+	{Steps: 500, Hands: true, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto},
 }
 
 func (o Options) String() string {
-	return fmt.Sprintf("shared=%v,release=%s,hands=%v", o.Shared, o.Release, o.Hands)
+	return fmt.Sprintf("shared=%v,release=%s,rejoin=%s,hands=%v", o.Shared, o.Release, o.Rejoin, o.Hands)
 }
 
 // TestSearch plays many seeds; a failing one prints its trace, and `-seed N` plays it again.
@@ -44,12 +47,15 @@ func TestSearch(t *testing.T) {
 				total.Begun += s.seen.Begun
 				total.Done += len(s.seen.promoted)
 				total.Adopted += s.seen.Adopted
+				total.switched += s.seen.switched
+				total.rejoined += s.seen.rejoined
 				if *seed >= 0 {
 					t.Log(strings.Join(s.Trace(), "\n"))
 					break
 				}
 			}
-			t.Logf("%d seeds: %d failovers begun, %d promotions, %d adoptions", *seeds, total.Begun, total.Done, total.Adopted)
+			t.Logf("%d seeds: %d attempts begun, %d of them switchovers, %d promotions, %d members rejoined, %d adoptions", *seeds, total.Begun, total.switched,
+				total.Done, total.rejoined, total.Adopted)
 			if *seed < 0 && !o.Hands && (total.Begun < *seeds/4 || total.Done < *seeds/8) || o.Hands && total.Adopted < *seeds/4 {
 				t.Errorf("the weather hardly ever leads to a failover: nothing is tested")
 			}
@@ -59,7 +65,7 @@ func TestSearch(t *testing.T) {
 
 // TestMutationsAreFound shows that the checks are alive: each broken rule must break a promise within a few seeds.
 func TestMutationsAreFound(t *testing.T) {
-	for _, m := range []Mutation{NoRepair, AbortAfterPromote, WriteUnlogged} {
+	for _, m := range []Mutation{NoRepair, AbortAfterPromote, WriteUnlogged, EmptyArchive} {
 		t.Run(string(m), func(t *testing.T) {
 			t.Parallel()
 			for i := range 2000 {

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +17,10 @@ type stream struct {
 	meta    json.RawMessage // nil: deleted
 	local   json.RawMessage // what its server goes by while it is up
 	created time.Time
-	lastSeq uint64
+	msgs    []int // by sequence, from 1 on: which message it holds
 }
+
+func (s *stream) lastSeq() uint64 { return uint64(len(s.msgs)) }
 
 // world is the model of NATS.
 type world struct {
@@ -28,6 +31,11 @@ type world struct {
 	cut     map[string]bool // alive, but nobody outside reaches it
 	deaf    map[path]bool   // one site does not reach another, though others do
 	clock   time.Duration
+	newest  int          // message that was published
+	acked   map[int]bool // by some stream
+	wiped   map[int]bool // on a stream that a person's config let us delete
+	archive map[string]archived
+	made    int               // incarnations
 	known   map[string]parsed // by raw config: most are read again and again
 }
 
@@ -45,7 +53,8 @@ var (
 )
 
 func newWorld(shared bool) *world {
-	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}, deaf: map[path]bool{}, known: map[string]parsed{}}
+	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}, deaf: map[path]bool{}, known: map[string]parsed{},
+		acked: map[int]bool{}, wiped: map[int]bool{}, archive: map[string]archived{}, newest: 10, made: len(all)}
 	for _, s := range sites {
 		w.up[s] = true
 	}
@@ -64,7 +73,7 @@ func newWorld(shared bool) *world {
 		if err != nil {
 			panic(err) // plain types
 		}
-		w.streams[id.String()] = &stream{id: id, meta: raw, local: raw, created: time.Unix(int64(1000+i), 0).UTC(), lastSeq: 10}
+		w.streams[id.String()] = &stream{id: id, meta: raw, local: raw, created: time.Unix(int64(1000+i), 0).UTC(), msgs: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}
 	}
 	return w
 }
@@ -93,6 +102,8 @@ func (w *world) deliver(wr policy.Write) outcome {
 	switch {
 	case !alive && !w.shared, !w.reaches(wr.Via):
 		return silent
+	case wr.Kind == policy.WriteCreate:
+		return w.create(s, wr, alive)
 	case s.meta == nil:
 		return refused
 	case !alive && w.offline[wr.Member.Site] && wr.Kind != policy.WriteDelete:
@@ -117,6 +128,9 @@ func (w *world) deliver(wr policy.Write) outcome {
 // overlap.
 func (w *world) legal(s *stream, next json.RawMessage) bool {
 	is, want := w.shapeOf(s.meta), w.shapeOf(next)
+	if policy.Sealed(s.meta) {
+		return false // 10052
+	}
 	if want.Kind == policy.ShapeMirror {
 		return is.Equal(want)
 	}
@@ -153,28 +167,86 @@ func (w *world) shapeOf(raw json.RawMessage) policy.Shape { return w.parse(raw).
 
 // publish lets every server that is up take a message for the subjects that it goes by, and mirrors follow.
 func (w *world) publish() {
+	w.newest++
 	for _, s := range w.streams {
 		if s.local != nil && w.up[s.id.Site] && w.shapeOf(s.local).Kind == policy.ShapeBound {
-			s.lastSeq++
+			w.take(s)
 		}
 	}
-	for _, id := range all {
-		s := w.streams[id.String()]
-		if o := w.upstream(s); o != nil && w.up[s.id.Site] && w.reaches(o.id.Site) {
-			s.lastSeq = max(s.lastSeq, o.lastSeq)
+	w.follow()
+}
+
+// take stores a message. What a stream takes that is cut off is its own; others all take the same.
+func (w *world) take(s *stream) {
+	id := w.newest
+	if w.cut[s.id.Site] {
+		id = -w.newest*10 - slices.Index(sites, s.id.Site)
+	}
+	s.msgs = append(s.msgs, id)
+	w.acked[id] = true
+}
+
+// follow lets every mirror copy what its upstream holds beyond its own last sequence.
+func (w *world) follow() {
+	for _, s := range w.streams {
+		u := w.upstream(s)
+		if u != nil && len(u.msgs) > len(s.msgs) {
+			s.msgs = append(s.msgs, u.msgs[len(s.msgs):]...)
 		}
 	}
 }
 
-// upstream is the stream that a mirror follows; nil for any other, and where there is none.
+// upstream is the stream that a mirror follows, if it hears of it now.
 func (w *world) upstream(s *stream) *stream {
+	if s.local == nil || !w.reaches(s.id.Site) {
+		return nil
+	}
 	shape := w.shapeOf(s.local)
-	for _, o := range w.streams {
-		if shape.Kind == policy.ShapeMirror && o.id.Stream == shape.Upstream && o.local != nil {
-			return o
+	for _, u := range w.streams {
+		if shape.Kind == policy.ShapeMirror && u.id.Stream == shape.Upstream && u.local != nil && w.reaches(u.id.Site) && (w.shared || shape.External == "$JS."+u.id.Site+".API") {
+			return u
 		}
 	}
 	return nil
+}
+
+// create makes a stream that does not exist. A copy of the create that made it is no error.
+func (w *world) create(s *stream, wr policy.Write, alive bool) outcome {
+	switch {
+	case !alive, s.meta != nil && string(s.meta) != string(wr.Config):
+		return refused // no place for it, or 10058
+	case s.meta != nil:
+		return replied
+	}
+	w.made++
+	s.meta, s.local, s.msgs, s.created = wr.Config, wr.Config, nil, time.Unix(int64(1000+w.made), 0).UTC()
+	return replied
+}
+
+// archived is what was copied from a member, and where it is kept.
+type archived struct {
+	site string
+	ids  map[int]bool
+}
+
+// salvage archives what a member holds above the fork with the primary.
+func (w *world) salvage(member, primary policy.MemberID, epoch uint64) *policy.Tail {
+	m, p := w.streams[member.String()], w.streams[primary.String()]
+	fork := 0
+	for fork < len(m.msgs) && fork < len(p.msgs) && m.msgs[fork] == p.msgs[fork] {
+		fork++
+	}
+	t := &policy.Tail{Fork: uint64(fork), MemberLast: m.lastSeq(), Messages: uint64(len(m.msgs) - fork), Site: primary.Site}
+	if t.Messages == 0 {
+		return t
+	}
+	t.Stream = fmt.Sprint(member.Stream, "_", epoch)
+	a := archived{site: primary.Site, ids: map[int]bool{}}
+	for _, id := range m.msgs[fork:] {
+		a.ids[id] = true
+	}
+	w.archive[t.Stream] = a
+	return t
 }
 
 // catchUp ends a returned server's stale time.
@@ -205,12 +277,12 @@ func (w *world) look(from, via string, id policy.MemberID) (policy.Evidence, *po
 }
 
 func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
-	snap := &policy.Snapshot{Created: s.created, FirstSeq: 1, LastSeq: s.lastSeq, Messages: s.lastSeq, Leader: s.id.Site,
+	snap := &policy.Snapshot{Created: s.created, FirstSeq: 1, LastSeq: s.lastSeq(), Messages: s.lastSeq(), Leader: s.id.Site,
 		Replicas: 1, Current: 1, APILevel: 5, Config: s.local, ConfigSum: w.parse(s.local).sum}
 	shape := w.shapeOf(s.local)
 	if shape.Kind == policy.ShapeMirror {
 		active := 10 * time.Second
-		if o := w.upstream(s); o != nil && w.reaches(o.id.Site) {
+		if w.upstream(s) != nil {
 			active = 200 * time.Millisecond
 		}
 		snap.Mirror = &policy.MirrorView{Name: shape.Upstream, Active: active}

@@ -1,0 +1,409 @@
+package policy
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// CareKind says why a member needs care after the primary has changed.
+type CareKind string
+
+// The kinds of care. A former primary, or a target that was given up, has its tail archived before it is made a mirror of
+// the new primary; a mirror of a former primary is only made one of the new.
+const (
+	CareReturn  CareKind = "return"
+	CareRepoint CareKind = "repoint"
+)
+
+// Aftercare is what is under way for one member since the primary has changed (design.md §7): its phases are rows of the
+// phase table, from seal to rejoined.
+type Aftercare struct {
+	Member MemberID `json:"member"`
+	Kind   CareKind `json:"kind"`
+	Epoch  uint64   `json:"epoch"` // of the failover that it follows
+	Phase  Phase    `json:"phase"`
+	// Asked is set when a person wants the member back as a mirror, or a switchover retired it.
+	Asked bool   `json:"asked,omitempty"`
+	By    string `json:"by,omitempty"`
+	// Tail is the account of the archive, once that was verified.
+	Tail *Tail `json:"tail,omitempty"`
+	// Follow is the primary that the member was created to mirror.
+	Follow MemberID `json:"follow,omitzero"`
+	// Place is the placement that the member is to get instead of its own; nil: its own.
+	Place json.RawMessage `json:"place,omitempty"`
+	// Waiting is why the current phase does not go on; its code is InProgress while it does.
+	Waiting Reason       `json:"waiting"`
+	Steps   []StepRecord `json:"steps,omitempty"`
+	BeganAt time.Time    `json:"began_at"`
+}
+
+// Tail is the verified account of what a member held above the fork.
+type Tail struct {
+	// Site and Stream name the archive; Stream is "" when there was nothing to archive.
+	Site   string `json:"site,omitempty"`
+	Stream string `json:"stream,omitempty"`
+	// Fork is the highest sequence at which the member and the new primary hold the identical message.
+	Fork uint64 `json:"fork"`
+	// MemberLast is the member's last sequence when it was read: a greater one later means that there is more.
+	MemberLast uint64 `json:"member_last"`
+	First      uint64 `json:"first,omitempty"` // sequences on the member
+	Last       uint64 `json:"last,omitempty"`
+	Messages   uint64 `json:"messages"`
+	// OnPrimary counts those of them that the new primary holds as well.
+	OnPrimary uint64 `json:"on_primary"`
+	Bytes     uint64 `json:"bytes"`
+	Digest    string `json:"digest,omitempty"` // hex SHA-256
+}
+
+// CareViews is what a step of the care of one member has read just now.
+type CareViews struct {
+	Member, Primary View
+	// Listed says that the member's meta group lists it under its parked subject.
+	Listed bool
+	// Archive is the account of an archive that was made and verified by this step.
+	Archive *Tail
+	// Waited is the time since this leader saw an open delete of the member first.
+	Waited time.Duration
+	// ArchiveStands says that the archive of the logged account is there, whole, or that it needs none.
+	ArchiveStands bool
+}
+
+// Cares lists the members of a stream whose care is to be begun, or carried on, now: none while an attempt runs or the
+// primary is not well.
+func Cares(s State, sr StreamRules) []MemberID {
+	st := s.Stream(sr)
+	if st.Attempt != nil || s.Held(sr.Name) || !st.primaryWell() {
+		return nil
+	}
+	var list []MemberID
+	for _, id := range watched(st, sr) {
+		c, has := st.Aftercare[id.String()]
+		waits := has && c.Phase == PhaseArchived && !c.Asked && sr.Rejoin != RejoinAuto && !st.grew(c)
+		if has && !waits || !has && st.careOf(sr, id) != "" {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// remaking is a member that is being made anew: one at a time, so that copies of the stream never get scarce.
+func (st StreamState) remaking(but MemberID) (MemberID, bool) {
+	for _, key := range sortedKeys(st.Aftercare) {
+		c := st.Aftercare[key]
+		if c.Member != but && (c.Phase == PhaseCreate || c.Phase == PhaseCatchUp || c.DeleteOpened(st.Members[key])) {
+			return c.Member, true
+		}
+	}
+	return MemberID{}, false
+}
+
+func (st StreamState) primaryWell() bool {
+	return st.Round.Agreement == AgreedUp && st.Round.Members[st.Primary.String()].Reachable()
+}
+
+// grew reports that a member holds more than what was archived of it.
+func (st StreamState) grew(c Aftercare) bool {
+	now := st.Round.Members[c.Member.String()].Now
+	return now != nil && c.Tail != nil && now.LastSeq > c.Tail.MemberLast
+}
+
+// careOf says which care a member needs that has none; "" none, or not now.
+func (st StreamState) careOf(sr StreamRules, id MemberID) CareKind {
+	m, r := st.Members[id.String()], st.Round.Members[id.String()]
+	shape, err := ShapeOf(m.Config)
+	switch {
+	case id == st.Primary:
+	case m.Follows != (MemberID{}) && r.Evidence == NotFound:
+		if _, late := m.openOf(WriteDelete); late || m.Deleted {
+			return CareRepoint
+		}
+	case m.Retired > 0 && m.Deleted:
+		if r.Evidence == NotFound && !m.FencedAt.IsZero() || r.Evidence == NotFound && sr.Rejoin == RejoinAuto {
+			return CareReturn
+		}
+	case m.Retired > 0 && r.Evidence == AnsweredParked && err == nil && shape.Kind == ShapeParked:
+		return CareReturn
+	case (m.Retired == 0 || m.Abandoned > 0) && sr.Repoint == RepointAuto && r.Reachable() && err == nil && shape.Kind == ShapeMirror && st.astray(id, shape):
+		return CareRepoint
+	}
+	return ""
+}
+
+// astray reports that a mirror follows a stream which was the primary once and is not any more.
+func (st StreamState) astray(id MemberID, shape Shape) bool {
+	m := st.Members[id.String()]
+	switch {
+	case m.Stray > 0:
+		return true
+	case m.Follows != (MemberID{}):
+		return m.Follows != st.Primary
+	}
+	return st.Epoch > 0 && slices.ContainsFunc(sortedKeys(st.Members), func(key string) bool {
+		o := st.Members[key]
+		return o.ID != st.Primary && o.ID.Stream == shape.Upstream && (o.Retired > 0 || o.Follows != (MemberID{}))
+	})
+}
+
+// EnsureCare is Ensure for the care of one member: the one next move, given what was read just now.
+func EnsureCare(st StreamState, sr StreamRules, node string, id MemberID, v CareViews) Move {
+	c, begun := st.Aftercare[id.String()]
+	if !begun {
+		kind := st.careOf(sr, id)
+		if kind == "" {
+			return Move{Kind: MoveNone}
+		}
+		return Move{Kind: MoveCare, Care: CareCommand{Stream: st.Name, Member: id, Epoch: st.Epoch, Outcome: OutcomeBegin, Kind: kind}}
+	}
+	e := carer{st: st, sr: sr, c: c, m: st.Members[id.String()], node: node, v: v}
+	if m, ok := e.closeSeen(); ok {
+		return m
+	}
+	switch c.Phase {
+	case PhaseSeal:
+		return e.seal()
+	case PhaseArchive:
+		return e.archive()
+	case PhaseArchived:
+		return e.archived()
+	case PhaseDelete:
+		return e.delete()
+	case PhaseCreate:
+		return e.create()
+	case PhaseCatchUp:
+		return e.catchUp()
+	}
+	return Move{Kind: MoveNone}
+}
+
+type carer struct {
+	st   StreamState
+	sr   StreamRules
+	c    Aftercare
+	m    MemberState
+	node string
+	v    CareViews
+}
+
+func (e carer) result(o Outcome, r Reason) Move {
+	return Move{Kind: MoveCare, Care: CareCommand{Stream: e.st.Name, Member: e.c.Member, Epoch: e.c.Epoch, Phase: e.c.Phase, Outcome: o, Reason: r}}
+}
+
+func (e carer) done(format string, args ...any) Move {
+	return e.result(OutcomeDone, reasonf(InProgress, format, args...))
+}
+
+func (e carer) wait(c Code, format string, args ...any) Move {
+	return e.result(OutcomeWaiting, reasonf(c, format, args...))
+}
+
+// closeSeen closes an open write whose effect was read back: its stamp, or for a delete the stream's absence.
+func (e carer) closeSeen() (Move, bool) {
+	for _, w := range e.m.Writes {
+		seen := false
+		switch s := e.v.Member.Snapshot; {
+		case !w.Open():
+			continue
+		case w.Kind == WriteDelete: // one of those that were sent; which, cannot be told, and the others stay open
+			seen = !e.m.Deleted && e.v.Member.Evidence == NotFound
+		case s != nil && e.v.Member.answered():
+			seen = StampOf(s.Config).Write == w.ID
+		}
+		if seen {
+			return Move{Kind: MoveClose, Close: CloseCommand{Stream: e.st.Name, Member: w.Member, Write: w.ID, How: ClosedSeen}}, true
+		}
+	}
+	return Move{}, false
+}
+
+// seal makes the returned origin's content final: no late write can revive it, and the server refuses every further
+// message.
+func (e carer) seal() Move {
+	shape, ok := e.v.Member.shape()
+	switch {
+	case !ok:
+		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
+	case shape.Kind != ShapeParked:
+		return e.wait(DualCapture, "%s should be parked, and is %s", e.c.Member, shape)
+	case Sealed(e.v.Member.Snapshot.Config):
+		return e.done("%s is sealed at sequence %d", e.c.Member, e.v.Member.Snapshot.LastSeq)
+	}
+	return e.send(WriteSeal)
+}
+
+// archive has the tail copied, by whoever carries the steps out; the account comes back with the views.
+func (e carer) archive() Move {
+	switch {
+	case !e.v.Member.answered():
+		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
+	case !e.v.Primary.answered():
+		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
+	case e.c.Kind == CareRepoint && (e.m.Stray == 0 || e.v.Member.Snapshot.LastSeq <= e.m.ForkLimit):
+		e.v.Archive = &Tail{Fork: e.m.ForkLimit, MemberLast: e.v.Member.Snapshot.LastSeq} // it only ever copied
+	case e.v.Archive == nil:
+		return Move{Kind: MoveArchive}
+	}
+	t := *e.v.Archive
+	m := e.done("%s holds nothing above the fork", e.c.Member)
+	if t.Messages > 0 {
+		m = e.done("%d messages of %s above sequence %d are archived in %s at %s and verified; %s holds %d of them as well",
+			t.Messages, e.c.Member, t.Fork, t.Stream, t.Site, e.st.Primary, t.OnPrimary)
+	}
+	m.Care.Tail = &t
+	return m
+}
+
+// archived waits for the word to go on: the tail is safe, and the member is of no more use as it is.
+func (e carer) archived() Move {
+	switch {
+	case e.v.Member.Snapshot != nil && e.v.Member.answered() && e.c.Tail != nil && e.v.Member.Snapshot.LastSeq > e.c.Tail.MemberLast:
+		return e.result(OutcomeAgain, reasonf(DualCapture, "%s is at sequence %d, and was archived up to %d", e.c.Member, e.v.Member.Snapshot.LastSeq, e.c.Tail.MemberLast))
+	case e.c.Asked || e.c.Kind == CareRepoint || e.sr.Rejoin == RejoinAuto:
+		return e.done("%s may be made a mirror of %s", e.c.Member, e.st.Primary)
+	}
+	return e.wait(AwaitingApproval, "`understudy rejoin %s` makes %s a mirror of %s", e.st.Name, e.c.Member, e.st.Primary)
+}
+
+// deleteLost is how long a delete may take to show its effect. After it another is sent: the member is as it was archived,
+// and is to be deleted anyway. While the lost one may still arrive, the member that is made in its place is no candidate.
+const deleteLost = 10 * time.Second
+
+// delete removes the member while it is exactly what was archived, and the archive stands (S7).
+func (e carer) delete() Move {
+	s := e.v.Member.Snapshot
+	w, open := e.m.openOf(WriteDelete, WriteCreate)
+	switch {
+	case e.m.Deleted:
+		return e.done("%s is deleted", e.c.Member)
+	case open && (w.Kind == WriteCreate || e.v.Waited < deleteLost):
+		return e.wait(WriteOpen, "write %s (%s of %s) may still take effect", w.ID, w.Kind, w.Member)
+	case e.v.Member.Evidence == NotFound:
+		return e.wait(ChangedOutside, "%s was deleted by somebody: `understudy adopt %s`", e.c.Member, e.st.Name)
+	case !e.v.Member.answered() || s == nil:
+		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
+	case !e.v.Primary.answered():
+		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
+	case !s.Created.Equal(e.m.Created):
+		return e.wait(ChangedOutside, "%s was created anew by somebody: `understudy adopt %s`", e.c.Member, e.st.Name)
+	case e.c.Tail == nil || s.LastSeq > e.c.Tail.MemberLast && (e.c.Kind == CareReturn || e.m.Stray > 0):
+		return e.result(OutcomeAgain, reasonf(DualCapture, "%s is at sequence %d, beyond what was archived", e.c.Member, s.LastSeq))
+	case e.c.Kind == CareReturn && (!Sealed(s.Config) || !e.v.Listed):
+		return e.wait(InProgress, "%s is not seen sealed and listed", e.c.Member)
+	case !e.v.ArchiveStands:
+		return e.wait(Unreachable, "the archive %s at %s is not seen whole: nothing is deleted", e.c.Tail.Stream, e.c.Tail.Site)
+	}
+	if other, ok := e.st.remaking(e.c.Member); ok {
+		return e.wait(InProgress, "%s is being made anew: %s is next", other, e.c.Member)
+	}
+	if e.c.Kind == CareRepoint {
+		if shape, _ := e.v.Member.shape(); shape.Kind != ShapeMirror {
+			return e.wait(ChangedOutside, "%s should be a mirror, and is %s", e.c.Member, shape)
+		}
+		if reason, ok := e.st.otherCopy(e.c.Member); !ok {
+			return e.result(OutcomeWaiting, reason)
+		}
+	} else if stray, ok := e.st.strays(e.sr); ok && !open {
+		return e.wait(InProgress, "%s follows %s by its name, and is made a mirror of %s first", stray, e.c.Member, e.st.Primary)
+	}
+	return e.send(WriteDelete)
+}
+
+// strays finds a mirror that would copy from a former primary of its name again, and can be re-pointed before.
+func (st StreamState) strays(sr StreamRules) (MemberID, bool) {
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		if m.Stray > 0 && m.ID != st.Primary && sr.Repoint == RepointAuto && st.Round.Members[key].Reachable() {
+			return m.ID, true
+		}
+	}
+	return MemberID{}, false
+}
+
+// otherCopy asks that a mirror which is about to be deleted and copied anew is not the only other copy.
+func (st StreamState) otherCopy(id MemberID) (Reason, bool) {
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		if m.ID != id && m.ID != st.Primary && !m.Deleted && st.Round.Members[key].Reachable() {
+			return Reason{}, true
+		}
+	}
+	return reasonf(Unreachable, "%s is the only other copy of %s: it is copied anew when another one can be reached", id, st.Primary), false
+}
+
+// create makes the member again, as a mirror of the primary.
+func (e carer) create() Move {
+	shape, ok := e.v.Member.shape()
+	switch {
+	case !e.m.Deleted:
+		return e.done("%s is a mirror of %s again", e.c.Member, e.st.Primary)
+	case !ok && e.v.Member.Evidence != NotFound:
+		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
+	case ok && e.m.knows(StampOf(e.v.Member.Snapshot.Config).Write) && !e.v.Member.Snapshot.Created.Equal(e.m.Created):
+		return e.send(WriteDelete) // a late create of ours, of another time
+	case ok:
+		return e.wait(ChangedOutside, "%s should be gone, and is %s, not by a write of ours: `understudy adopt %s`", e.c.Member, shape, e.st.Name)
+	}
+	return e.send(WriteCreate)
+}
+
+func (m MemberState) knows(id WriteID) bool {
+	_, ok := m.find(id)
+	return id != "" && ok
+}
+
+// catchUp waits until the new mirror holds what the primary holds.
+func (e carer) catchUp() Move {
+	shape, ok := e.v.Member.shape()
+	switch {
+	case e.m.Deleted:
+		return e.result(OutcomeAgain, reasonf(InProgress, "%s was deleted by a late write, and is made once more", e.c.Member))
+	case !ok:
+		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
+	case shape.Kind != ShapeMirror:
+		return e.wait(ChangedOutside, "%s should be a mirror, and is %s", e.c.Member, shape)
+	case e.c.Follow != e.st.Primary: // another failover came in between
+		return e.done("%s follows %s", e.c.Member, e.c.Follow)
+	case !e.v.Primary.answered():
+		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
+	}
+	s, p := e.v.Member.Snapshot, e.v.Primary.Snapshot
+	if s.Mirror == nil || s.Mirror.Active < 0 || s.Mirror.Active >= receivingWithin || s.LastSeq < p.LastSeq {
+		return e.wait(InProgress, "%s is catching up with %s", e.c.Member, e.st.Primary)
+	}
+	return e.done("%s follows %s, at sequence %d", e.c.Member, e.st.Primary, s.LastSeq)
+}
+
+// send is the open write of a kind again, if it may be repeated, else a new one.
+func (e carer) send(kind WriteKind) Move {
+	for _, w := range e.m.Writes {
+		if w.Open() && w.Kind == kind && kind.repeatable() {
+			return Move{Kind: MoveSend, Write: w, Resend: true}
+		}
+	}
+	w, err := e.compose(kind)
+	if err != nil {
+		return e.wait(ChangedOutside, "%s: %v", e.c.Member, err)
+	}
+	return Move{Kind: MoveSend, Write: w}
+}
+
+func (e carer) compose(kind WriteKind) (Write, error) {
+	id := e.c.Member
+	w := Write{ID: NewWriteID(e.st.Epoch, kind, int(e.st.WriteSeq)+1), Kind: kind, Member: id, Via: id.Site}
+	stamp := Stamp{Write: w.ID, Watchdog: e.node}
+	var err error
+	switch kind {
+	case WriteSeal:
+		w.Config, err = SealConfig(e.v.Member.Snapshot.Config, stamp)
+	case WriteCreate:
+		var external string
+		if external, err = e.st.prefixTo(e.sr, id, e.st.Primary); err == nil {
+			w.Config, err = MirrorConfig(e.m.Before, id, e.st.Primary, external, e.c.Place, stamp)
+		}
+	}
+	if err != nil || kind == WriteDelete {
+		return w, err
+	}
+	w.Shape, err = ShapeOf(w.Config)
+	return w, err
+}

@@ -1,0 +1,259 @@
+package policy
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// care moves the care of one member along the phase table.
+func (st *StreamState) care(s *State, cmd Command) error {
+	r := *cmd.Care
+	key := r.Member.String()
+	c, begun := st.Aftercare[key]
+	switch {
+	case r.Outcome == OutcomeBegin:
+		return st.beginCare(s, cmd)
+	case r.Outcome == OutcomeAsk:
+		return st.askCare(s, cmd)
+	case !begun || c.Epoch != r.Epoch || c.Phase != r.Phase:
+		return refuse("no care of %s is at %s", r.Member, r.Phase)
+	case st.Attempt != nil:
+		return refuse("%s %d is running", st.Attempt.Kind, st.Attempt.Epoch)
+	case r.Outcome == OutcomeWaiting:
+		c.Waiting = r.Reason
+	case r.Outcome == OutcomeAgain:
+		if err := st.careAgain(s, cmd, &c); err != nil {
+			return err
+		}
+	case r.Outcome == OutcomeDone:
+		return st.carePhaseDone(s, cmd.At, c, r)
+	default:
+		return refuse("outcome %q is not known", r.Outcome)
+	}
+	st.Aftercare[key] = c
+	return nil
+}
+
+// careAgain goes back: to the archive, when the member has grown; to the create, when a late delete hit what was created.
+func (st *StreamState) careAgain(s *State, cmd Command, c *Aftercare) error {
+	m := st.Members[c.Member.String()]
+	switch {
+	case c.Phase == PhaseCatchUp && m.Deleted:
+		c.Phase = PhaseCreate
+	case c.Phase == PhaseCatchUp, c.DeleteOpened(m):
+		return refuse("%s has no way back from %s", c.Member, c.Phase)
+	default:
+		c.Phase = PhaseArchive
+	}
+	c.Waiting = cmd.Care.Reason
+	s.note(cmd.At, st.Name, c.Epoch, "aftercare_again", cmd.Care.Reason)
+	return nil
+}
+
+// DeleteOpened reports that a delete of the member is under way, or done.
+func (c Aftercare) DeleteOpened(m MemberState) bool {
+	_, open := m.openOf(WriteDelete)
+	return open && c.Phase == PhaseDelete || m.Deleted
+}
+
+func (st *StreamState) beginCare(s *State, cmd Command) error {
+	r := *cmd.Care
+	key := r.Member.String()
+	m, known := st.Members[key]
+	_, begun := st.Aftercare[key]
+	switch {
+	case !known || r.Member == st.Primary:
+		return refuse("%s is not a member to care for", r.Member)
+	case begun || st.Attempt != nil || r.Epoch != st.Epoch:
+		return refuse("the care of %s has begun, or the stream has gone on", r.Member)
+	case r.Kind == CareReturn && m.Retired == 0:
+		return refuse("%s was not replaced", r.Member)
+	}
+	c := Aftercare{Member: r.Member, Kind: r.Kind, Epoch: st.Epoch, Phase: PhaseSeal, BeganAt: cmd.At, Waiting: reasonf(InProgress, "begun")}
+	if e := max(m.Retired, m.Stray); e > 0 {
+		c.Epoch = e
+	}
+	switch {
+	case m.Deleted, r.Kind == CareRepoint && st.Round.Members[key].Evidence == NotFound:
+		c.Phase, c.Asked = PhaseArchived, r.Kind == CareRepoint
+	case r.Kind == CareRepoint:
+		c.Phase, c.Asked = PhaseArchive, true
+	}
+	if a := st.Last; a != nil && a.planned() && a.From == r.Member && a.Epoch == m.Retired {
+		c.Asked, c.By = true, "switchover"
+	}
+	if m.Before = m.Original; r.Kind == CareRepoint || len(m.Before) == 0 {
+		m.Before = m.Config
+	}
+	m.SharesMeta = st.neighbours(r.Member) // its config, which tells, will be gone
+	st.Members[key], st.Aftercare[key] = m, c
+	s.note(cmd.At, st.Name, c.Epoch, "aftercare_started", reasonf(InProgress, "%s is taken care of (%s)", r.Member, r.Kind))
+	return nil
+}
+
+// askCare notes that a person wants a member back as a mirror.
+func (st *StreamState) askCare(s *State, cmd Command) error {
+	r := *cmd.Care
+	c, begun := st.Aftercare[r.Member.String()]
+	if !begun {
+		return refuse("%s is not back yet, or its tail is not archived: it can be made a mirror then", r.Member)
+	}
+	c.Asked, c.By = true, cmd.By
+	if len(r.Place) > 0 {
+		c.Place = r.Place
+	}
+	st.Aftercare[r.Member.String()] = c
+	s.note(cmd.At, st.Name, c.Epoch, "rejoin_asked", reasonf(InProgress, "%s asked to make %s a mirror of %s", r.By, r.Member, st.Primary))
+	return nil
+}
+
+func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r CareCommand) error {
+	key := c.Member.String()
+	m := st.Members[key]
+	switch c.Phase {
+	case PhaseArchive:
+		if r.Tail == nil {
+			return refuse("an archive without an account")
+		}
+		c.Tail = r.Tail
+		if c.Kind == CareReturn || c.Tail.Messages > 0 {
+			st.salvaged(c)
+			s.note(at, st.Name, c.Epoch, "tail_salvaged", r.Reason)
+		}
+	case PhaseDelete:
+		if !m.Deleted {
+			return refuse("%s is not deleted", c.Member)
+		}
+	case PhaseCreate:
+		if m.Deleted {
+			return refuse("%s is not created", c.Member)
+		}
+		c.Follow = m.Follows
+	}
+	c.Steps = append(append([]StepRecord(nil), c.Steps...), StepRecord{Phase: c.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
+	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), c.Phase.next(KindFailover)
+	if c.Phase == PhaseRejoined {
+		st.rejoined(s, at, c)
+		return nil
+	}
+	st.Aftercare[key] = c
+	return nil
+}
+
+// salvaged keeps the account of an archive, for as long as the stream is guarded.
+func (st *StreamState) salvaged(c Aftercare) {
+	a := Archive{Tail: *c.Tail, Member: c.Member, Epoch: c.Epoch}
+	st.Archives = slices.Clone(st.Archives)
+	if i := slices.IndexFunc(st.Archives, func(o Archive) bool { return o.Member == a.Member && o.Epoch == a.Epoch }); i >= 0 {
+		st.Archives[i] = a
+		return
+	}
+	st.Archives = append(st.Archives, a)
+}
+
+// rejoined ends the care: the member is a mirror like any other, and what it was counts no more.
+func (st *StreamState) rejoined(s *State, at time.Time, c Aftercare) {
+	key := c.Member.String()
+	m := st.Members[key]
+	m.Retired, m.Abandoned, m.Promoted, m.Stray, m.ForkLimit = 0, 0, 0, 0, 0
+	m.FencedAt, m.Gone, m.Recreated = time.Time{}, false, time.Time{}
+	st.Members[key] = m
+	delete(st.Aftercare, key)
+	s.note(at, st.Name, c.Epoch, "rejoined", reasonf(Healthy, "%s is a mirror of %s", c.Member, c.Follow))
+}
+
+// mayOpenInCare says which write has its place in which phase of a member's care.
+func (st *StreamState) mayOpenInCare(c Aftercare, w Write, m MemberState) error {
+	phase := map[WriteKind]Phase{WriteSeal: PhaseSeal, WriteDelete: PhaseDelete, WriteCreate: PhaseCreate}[w.Kind]
+	again := w.Kind == WriteDelete && c.Phase == PhaseCreate && m.Deleted // a late create of ours came in between
+	if phase != c.Phase && !again {
+		return refuse("a %s of %s has no place at %s", w.Kind, w.Member, c.Phase)
+	}
+	if o, open := m.openOf(WriteCreate); open {
+		return refuse("write %s to it is open", o.ID)
+	}
+	other, remaking := st.remaking(w.Member)
+	switch {
+	case w.Kind == WriteDelete && remaking:
+		return refuse("%s is being made anew", other)
+	case w.Kind == WriteSeal && m.Retired == 0:
+		return refuse("%s was not replaced", w.Member)
+	case w.Kind == WriteDelete && c.Tail == nil && !again && m.Stray+m.Retired > 0:
+		return refuse("the tail of %s is not archived", w.Member)
+	case w.Kind == WriteCreate && !m.Deleted:
+		return refuse("%s is not deleted", w.Member)
+	}
+	return nil
+}
+
+// openedCare notes what an opened write of a care means for its member.
+func (m *MemberState) openedCare(st *StreamState, w Write) {
+	if w.Kind == WriteCreate {
+		if !m.Created.IsZero() { // answers of the deleted incarnation, remembered somewhere, count no more
+			m.Former, m.Created = m.Created, time.Time{}
+		}
+		m.Best, m.BestAt, m.Config, m.ConfigSum, m.Gone, m.Recreated = nil, time.Time{}, nil, "", false, time.Time{}
+		m.Follows = st.Primary
+	}
+}
+
+// closedCare notes that a write of a care has taken effect. A sealed stream takes no update any more: what was sent to it
+// before, and is still on its way, will be refused.
+func (m *MemberState) closedCare(w Write) {
+	switch w.Kind {
+	case WriteSeal:
+		for i := range m.Writes {
+			if m.Writes[i].Open() && m.Writes[i].Kind != WriteDelete {
+				m.Writes[i].Closed, m.Writes[i].Config = ClosedRefused, nil
+				m.Writes[i].Detail = "the stream was sealed by " + string(w.ID)
+			}
+		}
+	case WriteCreate:
+		m.Deleted = false
+	}
+}
+
+// returnAgain: a mirror that a late write of ours made a stream of its own is a returned primary again. It is parked,
+// archived and made a mirror like one.
+func (st *StreamState) returnAgain(key string) {
+	m := st.Members[key]
+	if m.Want == nil || m.Want.Kind != ShapeMirror || m.Follows == (MemberID{}) || m.Deleted {
+		return
+	}
+	shape, err := ShapeOf(m.Config)
+	stamp := StampOf(m.Config).Write
+	if err != nil || shape.Kind == ShapeMirror || !m.knows(stamp) || stamp == m.WantWrite || m.ID == st.Primary {
+		return
+	}
+	if a := st.Attempt; a != nil && (m.ID == a.Target || m.ID == a.From) {
+		return
+	}
+	m.Want, m.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(m.ID)}}, ""
+	m.Retired, m.FencedAt = st.Epoch, time.Time{}
+	st.Members[key] = m
+	delete(st.Aftercare, key)
+}
+
+// CareCommand moves the care of one member on. Apply takes a result only when epoch and phase are the care's.
+type CareCommand struct {
+	Stream  string        `json:"stream"`
+	Member  MemberID      `json:"member"`
+	Epoch   uint64        `json:"epoch"`
+	Phase   Phase         `json:"phase,omitempty"`
+	Kind    CareKind      `json:"kind,omitempty"` // for a begin
+	Outcome Outcome       `json:"outcome"`
+	Reason  Reason        `json:"reason,omitzero"`
+	Took    time.Duration `json:"took,omitempty"`
+	Tail    *Tail         `json:"tail,omitempty"`
+	// By and Place are those of a person who asks for the rejoin.
+	By    string          `json:"by,omitempty"`
+	Place json.RawMessage `json:"place,omitempty"`
+}
+
+// Archive is an archive that was made and verified.
+type Archive struct {
+	Tail
+	Member MemberID `json:"member"`
+	Epoch  uint64   `json:"epoch"`
+}

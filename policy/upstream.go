@@ -1,0 +1,46 @@
+package policy
+
+import "fmt"
+
+// prefixTo is the API prefix by which a mirror at one member's place reaches another member: none in the same meta group,
+// else that of the other's domain.
+func (st StreamState) prefixTo(sr StreamRules, mirror, upstream MemberID) (string, error) {
+	own, other := sr.Domains[mirror.Site], sr.Domains[upstream.Site]
+	switch {
+	case own == other && own != "", st.connected(mirror, upstream):
+		return "", nil
+	case other != "":
+		return "$JS." + other + ".API", nil
+	}
+	return "", fmt.Errorf("how it reaches %s is not known: name the domains of both sites (sites.%s.domain, sites.%s.domain), or make it a mirror by hand", upstream, upstream.Site, mirror.Site)
+}
+
+// neighbours lists the members that are known to share a member's meta group.
+func (st StreamState) neighbours(id MemberID) []MemberID {
+	var list []MemberID
+	for _, key := range sortedKeys(st.Members) {
+		if o := st.Members[key].ID; o != id && st.connected(id, o) {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// connected reports that two members are known to share a meta group, directly or by way of others.
+func (st StreamState) connected(a, b MemberID) bool {
+	seen, todo := map[MemberID]bool{a: true}, []MemberID{a}
+	for len(todo) > 0 {
+		at := todo[0]
+		todo = todo[1:]
+		if at == b {
+			return true
+		}
+		for _, key := range sortedKeys(st.Members) {
+			if id := st.Members[key].ID; !seen[id] && st.shareMeta(at, id) {
+				seen[id] = true
+				todo = append(todo, id)
+			}
+		}
+	}
+	return false
+}
