@@ -24,6 +24,7 @@ func (st *StreamState) abandon(s *State, c Command) error {
 	ended := *a
 	ended.Phase, ended.EndedAt = PhaseAborted, c.At
 	ended.Waiting = reasonf(TargetUnreachable, "%s gave %s up: it will be fenced when it answers", c.Abandon.By, a.Target)
+	ended.Abort = ended.Waiting
 	st.giveBack(a.From)
 	st.Attempt, st.Last = nil, &ended
 	s.note(c.At, st.Name, a.Epoch, "failover_abandoned", ended.Waiting)

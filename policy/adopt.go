@@ -239,6 +239,9 @@ func (a *adopter) givenPrimary(bound []MemberID) error {
 	if a.isBound(own[0]) {
 		return nil
 	}
+	if Sealed(a.c.Members[own[0].String()].Now.Config) {
+		return refuse("%s is sealed for good, and takes no subjects: promote a mirror of it (`nats stream edit`), or make a stream anew", own[0])
+	}
 	if len(a.subjects) == 0 {
 		return refuse("nobody knows the subjects of %s: give them to %s (`nats stream edit`), then adopt", a.st.Name, own[0])
 	}

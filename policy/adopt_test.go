@@ -3,7 +3,6 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -31,20 +30,6 @@ func (p *scene) adopt(do bool, args []string) []string {
 		return out
 	}
 	return append(out, p.propose(Command{Adopt: &c})...)
-}
-
-// repair asks for the next move for a member outside of an attempt, if it is a debt.
-func (p *scene) repair(key string) []string {
-	st, id := p.state.Streams["EVENTS"], memberOf(key)
-	if !slices.Contains(Debts(p.state, p.rules.Streams["EVENTS"]), id) {
-		return []string{"no debt"}
-	}
-	m := Repair(st, "wd-west", id, id.Site, p.views().Members[key])
-	if m.Kind != MoveSend {
-		return []string{string(m.Kind)}
-	}
-	out := []string{fmt.Sprintf("send %s %s to %s via %s, again %v: %s", m.Write.ID, m.Write.Kind, m.Write.Member, m.Write.Via, m.Resend, m.Write.Shape)}
-	return append(out, p.propose(Command{Open: &OpenCommand{Stream: "EVENTS", Epoch: st.Epoch, Write: m.Write}})...)
 }
 
 // TestOverlap: subjects meet as the server's do.

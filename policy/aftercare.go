@@ -79,7 +79,8 @@ func Cares(s State, sr StreamRules) []MemberID {
 	var list []MemberID
 	for _, id := range watched(st, sr) {
 		c, has := st.Aftercare[id.String()]
-		waits := has && c.Phase == PhaseArchived && !c.Asked && sr.Rejoin != RejoinAuto && !st.grew(c)
+		said := c.Waiting.Code == AwaitingApproval
+		waits := has && c.Phase == PhaseArchived && said && !c.Asked && sr.Rejoin != RejoinAuto && !st.grew(c)
 		if has && !waits || !has && st.careOf(sr, id) != "" {
 			list = append(list, id)
 		}
@@ -114,8 +115,8 @@ func (st StreamState) careOf(sr StreamRules, id MemberID) CareKind {
 	shape, err := ShapeOf(m.Config)
 	switch {
 	case id == st.Primary:
-	case m.Follows != (MemberID{}) && r.Evidence == NotFound:
-		if _, late := m.openOf(WriteDelete); late || m.Deleted {
+	case m.Retired == 0 && r.Evidence == NotFound:
+		if _, late := m.openOf(WriteDelete); late && m.Follows != (MemberID{}) || m.Deleted {
 			return CareRepoint
 		}
 	case m.Retired > 0 && m.Deleted:
@@ -291,6 +292,9 @@ func (e carer) delete() Move {
 		return e.wait(InProgress, "%s is not seen sealed and listed", e.c.Member)
 	case !e.v.ArchiveStands:
 		return e.wait(Unreachable, "the archive %s at %s is not seen whole: nothing is deleted", e.c.Tail.Stream, e.c.Tail.Site)
+	}
+	if _, err := e.compose(WriteCreate); err != nil { // better known before there is nothing left
+		return e.wait(ChangedOutside, "%s: %v", e.c.Member, err)
 	}
 	if other, ok := e.st.remaking(e.c.Member); ok {
 		return e.wait(InProgress, "%s is being made anew: %s is next", other, e.c.Member)

@@ -34,6 +34,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Decision.Stream, c, (*StreamState).decided)
 	case c.Approve != nil:
 		return applyStream(s, c.Approve.Stream, c, (*StreamState).approve)
+	case c.Carry != nil:
+		return applyStream(s, c.Carry.Stream, c, (*StreamState).carry)
 	case c.Care != nil:
 		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
 	case c.Abandon != nil:
@@ -44,6 +46,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyHold(s, c)
 	case c.Override != nil:
 		return s.override(c), nil
+	case len(c.All) > 0:
+		return applyAll(s, c)
 	}
 	return s, refuse("the command is empty")
 }
@@ -166,6 +170,7 @@ func (st *StreamState) begin(s *State, c Command) error {
 			return err
 		}
 	}
+	a.Carried, a.Consumers, a.ConsumersFrozen = nil, nil, false
 	a.Phase, a.PromoteOpened, a.DeleteOpened, a.ParkOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, false, nil, c.At
 	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
 	from := st.Members[a.From.String()]
@@ -199,7 +204,7 @@ func (st *StreamState) result(s *State, c Command) error {
 		if !a.Phase.Row().Abortable || a.PromoteOpened || a.DeleteOpened {
 			return refuse("attempt %d can only go forward", a.Epoch)
 		}
-		a.Phase, a.Waiting = PhaseAborting, r.Reason
+		a.Phase, a.Waiting, a.Abort = PhaseAborting, r.Reason, r.Reason
 		if r.Reason.Code == Healthy { // the leader just got an answer: that is an up, whatever the votes say
 			st.Clock.Outage, st.Clock.Agreed, st.Clock.Blind = 0, 0, 0
 		}
@@ -213,16 +218,22 @@ func (st *StreamState) result(s *State, c Command) error {
 
 func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error {
 	a := st.Attempt
-	next := a.Phase.next(a.Kind)
+	next := a.next()
 	if next.Row().Final {
 		if w, open := st.blocksEnd(); open {
 			return refuse("write %s is open", w.ID)
 		}
 	}
+	if a.Phase == PhaseConsumers && !a.settled() {
+		return refuse("not every consumer is settled")
+	}
 	a.Steps = append(a.Steps, StepRecord{Phase: a.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
 	a.FenceDebt = a.FenceDebt || r.FenceDebt
 	if r.LastSeq > 0 {
 		a.LastSeq = r.LastSeq
+	}
+	if r.Seed != nil {
+		a.Seed = r.Seed
 	}
 	s.note(at, st.Name, a.Epoch, "phase_done", Reason{Code: InProgress, Text: string(a.Phase) + ": " + r.Reason.Text})
 	a.Waiting, a.Phase = reasonf(InProgress, "%s is done", a.Phase), next
@@ -253,7 +264,7 @@ func (st *StreamState) blocksEnd() (Write, bool) {
 
 func (st *StreamState) complete(s *State, at time.Time) {
 	a := *st.Attempt
-	a.EndedAt = at
+	a.EndedAt, a.Consumers, a.Carried = at, a.outcomes(), nil
 	from := st.Members[a.From.String()]
 	from.Retired = a.Epoch
 	if from.Want == nil || from.Want.Kind != ShapeParked {
@@ -312,10 +323,10 @@ func (s *State) countOutage(site string, at time.Time, r StreamRules) {
 
 func (st *StreamState) aborted(s *State, at time.Time) {
 	a := *st.Attempt
-	a.EndedAt = at
+	a.EndedAt, a.Carried = at, nil
 	st.giveBack(a.From)
 	st.Attempt, st.Last = nil, &a
-	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Waiting)
+	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Abort)
 }
 
 // giveBack wants an origin that was not replaced to hold its subjects again.

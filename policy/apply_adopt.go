@@ -147,7 +147,7 @@ func (a adopter) retired(m MemberState, at time.Time) MemberState {
 		m.ForkLimit = 0
 	}
 	if m.Retired == 0 {
-		m.Retired = a.plan.Epoch
+		m.Retired, m.ForkLimit, m.Follows = a.plan.Epoch, 0, MemberID{}
 	}
 	shape, seen := a.shapes[m.ID]
 	switch {

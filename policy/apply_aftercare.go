@@ -112,6 +112,9 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 	key := c.Member.String()
 	m := st.Members[key]
 	switch c.Phase {
+	case PhaseSeal:
+		m.closeUpdates()
+		st.Members[key] = m
 	case PhaseArchive:
 		if r.Tail == nil {
 			return refuse("an archive without an account")
@@ -132,7 +135,7 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 		c.Follow = m.Follows
 	}
 	c.Steps = append(append([]StepRecord(nil), c.Steps...), StepRecord{Phase: c.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
-	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), c.Phase.next(KindFailover)
+	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), c.Phase.Row().Next
 	if c.Phase == PhaseRejoined {
 		st.rejoined(s, at, c)
 		return nil
@@ -198,19 +201,13 @@ func (m *MemberState) openedCare(st *StreamState, w Write) {
 	}
 }
 
-// closedCare notes that a write of a care has taken effect. A sealed stream takes no update any more: what was sent to it
-// before, and is still on its way, will be refused.
-func (m *MemberState) closedCare(w Write) {
-	switch w.Kind {
-	case WriteSeal:
-		for i := range m.Writes {
-			if m.Writes[i].Open() && m.Writes[i].Kind != WriteDelete {
-				m.Writes[i].Closed, m.Writes[i].Config = ClosedRefused, nil
-				m.Writes[i].Detail = "the stream was sealed by " + string(w.ID)
-			}
+// closeUpdates closes what was sent to a stream before it was seen sealed: it takes no update any more, and refuses what is
+// still on its way.
+func (m *MemberState) closeUpdates() {
+	for i := range m.Writes {
+		if w := &m.Writes[i]; w.Open() && w.Kind != WriteDelete {
+			w.Closed, w.Config, w.Detail = ClosedRefused, nil, "the stream is sealed"
 		}
-	case WriteCreate:
-		m.Deleted = false
 	}
 }
 

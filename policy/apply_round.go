@@ -133,7 +133,7 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 			m.Best = &b
 		}
 	}
-	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary && m.mayHold(shape) {
+	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary && (m.Want == nil || shape.Equal(*m.Want)) {
 		m.Original = m.Config
 	}
 	ours := m.Deleted || st.Attempt != nil && st.Attempt.DeleteOpened && m.ID == st.Attempt.From
@@ -144,12 +144,6 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 		m.Config, m.ConfigSum = nil, ""
 	}
 	return m
-}
-
-// mayHold reports whether a primary's subjects are its own to say, or those that the log wants: a hand's on a stream that we
-// wrote are no more what is to be given back.
-func (m MemberState) mayHold(shape Shape) bool {
-	return m.Want == nil || m.Want.Kind != ShapeBound || shape.Equal(*m.Want)
 }
 
 // madeBy reports that an answer bears the create that the log wants: one that was sent twice may make the member twice, if

@@ -82,14 +82,17 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 		member MemberID
 		phases []Phase
 	}{
-		WritePark:    {a.From, []Phase{PhaseFence, PhaseDrain, PhasePromote, PhaseBind, PhaseVerify}},
+		WritePark:    {a.From, []Phase{PhaseFence, PhaseDrain, PhasePromote, PhaseSeed, PhaseConsumers, PhaseBind, PhaseVerify}},
 		WriteDelete:  {a.From, []Phase{PhaseFence}},
-		WritePromote: {a.Target, []Phase{PhasePromote, PhaseBind}},
+		WritePromote: {a.Target, []Phase{PhasePromote, PhaseSeed, PhaseConsumers, PhaseBind}},
 		WriteBind:    {a.Target, []Phase{PhaseBind, PhaseVerify}},
 		WriteUnpark:  {a.From, []Phase{PhaseAborting}},
 	}[w.Kind]
 	if allowed.member != w.Member || !slices.Contains(allowed.phases, a.Phase) {
 		return refuse("a %s of %s has no place at %s", w.Kind, w.Member, a.Phase)
+	}
+	if name, open := a.openReset(); open && w.Kind == WriteBind {
+		return refuse("the reset of consumer %s is open", name)
 	}
 	if w.Kind == WritePromote && !a.PromoteOpened {
 		if reason, ok := st.evidenceStands(); !ok && !a.planned() {
@@ -131,8 +134,8 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted, m.Gone = true, false
 	}
-	if took := c.How == ClosedReplied || c.How == ClosedSeen; took {
-		m.closedCare(*w)
+	if w.Kind == WriteCreate && (c.How == ClosedReplied || c.How == ClosedSeen) {
+		m.Deleted = false
 	}
 	undone := c.How == ClosedRefused || c.How == ClosedNotSent
 	if a := st.Attempt; a != nil && w.Kind == WriteDelete && undone {

@@ -23,8 +23,11 @@ type Command struct {
 	Approve  *ApproveCommand  `json:"approve,omitempty"`
 	Override *OverrideCommand `json:"override,omitempty"`
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
-	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
 	Care     *CareCommand     `json:"care,omitempty"`
+	Carry    *CarryCommand    `json:"carry,omitempty"`
+	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
+	// All are taken together, in their order, or none is. They hold no others, and are stamped by this one.
+	All []Command `json:"all,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.
@@ -77,6 +80,8 @@ type ResultCommand struct {
 	// Facts that the phase found; zero values leave the attempt as it is.
 	FenceDebt bool   `json:"fence_debt,omitempty"`
 	LastSeq   uint64 `json:"last_seq,omitempty"`
+
+	Seed *SeedRecord `json:"seed,omitempty"`
 }
 
 // Outcome is what a phase came to.

@@ -36,6 +36,10 @@ type Views struct {
 	// park; DrainedKnown says that it was given.
 	Drained      uint64
 	DrainedKnown bool
+	// Seed is what came of this step's seeding; nil before it.
+	Seed *SeedRecord
+	// Released says that this step has ended the pauses of the carried consumers.
+	Released bool
 }
 
 // MoveKind is what a step does next.
@@ -50,6 +54,13 @@ const (
 	// MoveCare logs what a phase of a member's care came to; MoveArchive has its tail archived.
 	MoveCare    MoveKind = "care"
 	MoveArchive MoveKind = "archive"
+	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
+	MoveSeed MoveKind = "seed"
+	// MoveFreeze has the newest snapshot of the consumers put into the log, MoveCarry the consumers created and reset at the
+	// target, MoveRelease their pauses ended.
+	MoveFreeze  MoveKind = "freeze"
+	MoveCarry   MoveKind = "carry"
+	MoveRelease MoveKind = "release"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -60,4 +71,5 @@ type Move struct {
 	Close  CloseCommand
 	Result ResultCommand
 	Care   CareCommand
+	MaxIDs int
 }

@@ -9,6 +9,7 @@ const (
 	PhaseFence     Phase = "fence"
 	PhaseDrain     Phase = "drain"
 	PhasePromote   Phase = "promote"
+	PhaseSeed      Phase = "seed"
 	PhaseConsumers Phase = "consumers"
 	PhaseBind      Phase = "bind"
 	PhaseVerify    Phase = "verify"
@@ -37,10 +38,12 @@ type PhaseRow struct {
 	Abortable bool
 	// HoldStops phases do not start while held: a hold stops a running failover before promote or after verify.
 	HoldStops bool
-	// Planned rows are part of the sequence to come; until they are built the table skips them.
-	Planned bool
 	// SwitchoverOnly rows are skipped by a failover.
 	SwitchoverOnly bool
+	// Seeding rows are skipped by an attempt that seeds no message ids.
+	Seeding bool
+	// Carrying rows are skipped by a failover that knows of no consumers.
+	Carrying bool
 	// Final phases end the attempt.
 	Final bool
 }
@@ -49,8 +52,9 @@ var phaseTable = []PhaseRow{
 	{Phase: PhaseConfirm, Next: PhaseFence, Abortable: true, HoldStops: true},
 	{Phase: PhaseFence, Next: PhaseDrain, Abortable: true, HoldStops: true},
 	{Phase: PhaseDrain, Next: PhasePromote, Abortable: true, SwitchoverOnly: true},
-	{Phase: PhasePromote, Next: PhaseConsumers, Abortable: true}, // until a promote is logged, see Apply
-	{Phase: PhaseConsumers, Next: PhaseBind, Planned: true},
+	{Phase: PhasePromote, Next: PhaseSeed, Abortable: true}, // until a promote is logged, see Apply
+	{Phase: PhaseSeed, Next: PhaseConsumers, Seeding: true},
+	{Phase: PhaseConsumers, Next: PhaseBind, Carrying: true},
 	{Phase: PhaseBind, Next: PhaseVerify},
 	{Phase: PhaseVerify, Next: PhaseDone},
 	{Phase: PhaseDone, Final: true},
@@ -76,11 +80,11 @@ func (p Phase) Row() PhaseRow {
 	return PhaseRow{}
 }
 
-// next is the phase that follows in an attempt of a kind.
-func (p Phase) next(kind AttemptKind) Phase {
-	n := p.Row().Next
-	for n.Row().Planned || n.Row().SwitchoverOnly && kind != KindSwitchover {
-		n = n.Row().Next
+// next is the phase that follows in an attempt.
+func (a *Attempt) next() Phase {
+	n := a.Phase.Row().Next
+	for r := n.Row(); r.SwitchoverOnly && !a.planned() || r.Seeding && a.seeds() == 0 || r.Carrying && !a.carries(); r = n.Row() {
+		n = r.Next
 	}
 	return n
 }

@@ -82,7 +82,7 @@ func eligibility(st StreamState, sr StreamRules, id MemberID, round MemberRound)
 	case m.Abandoned > 0:
 		return reasonf(WrongUpstream, "it was given up in failover %d, and may hold what nobody has seen", m.Abandoned)
 	case m.Stray > 0:
-		return reasonf(WrongUpstream, "it followed %s beyond epoch %d, and is not a mirror of %s", st.formerly(m.Stray), m.Stray, st.Primary)
+		return reasonf(WrongUpstream, "it followed %s beyond failover %d, and is not a mirror of %s", st.formerly(m.Stray), m.Stray, st.Primary)
 	case m.Retired > 0:
 		return reasonf(WrongUpstream, "it was the primary until failover %d, and is not a mirror of %s", m.Retired, st.Primary)
 	case round.Evidence == NoLeader:

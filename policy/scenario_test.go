@@ -114,11 +114,13 @@ type scene struct {
 	sinceUp time.Duration            // since the newest up round of this term, if there was one
 	wasUp   bool
 	ownerOf []string
+	after   afterwards
 }
 
 func newPlay(t *testing.T) *scene {
 	p := &scene{t: t, state: NewState(), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), term: 1,
-		members: map[string]*Snapshot{}, says: map[string]Evidence{}, gone: map[string]Evidence{}, hashes: map[string]string{}, ages: map[string]time.Duration{}, last: map[string]Report{}}
+		members: map[string]*Snapshot{}, says: map[string]Evidence{}, gone: map[string]Evidence{}, hashes: map[string]string{}, ages: map[string]time.Duration{}, last: map[string]Report{},
+		after: afterwards{sent: map[WriteID]Write{}}}
 	p.rules = Rules{Watchdogs: map[string]string{"wd-east": "east", "wd-west": "west", "wd-eu": "eu"}, Sites: map[string]SiteRules{},
 		Brake: BrakeRules{Max: 2, Per: time.Hour}, Streams: map[string]StreamRules{"EVENTS": {
 			Name: "EVENTS", Origin: MemberID{"east", "EVENTS"}, Mirrors: []MirrorRule{{MemberID: MemberID{"west", "W"}, Priority: 10}, {MemberID: MemberID{"eu", "E"}}},
@@ -180,7 +182,7 @@ func (p *scene) do(verb string, args []string) []string {
 	case "edit":
 		p.member(args[0], strings.Join(args[1:], " "))
 	default:
-		p.t.Fatalf("no such verb: %s", verb)
+		return p.doAfterwards(verb, args)
 	}
 	return nil
 }
@@ -201,13 +203,21 @@ func (p *scene) set(args []string) []string {
 		case key == "origin":
 			sr.Origin = memberOf(value)
 		case key == "mirrors":
-			sr.Mirrors = []MirrorRule{{MemberID: memberOf(value)}}
+			sr.Mirrors = nil
+			for _, key := range strings.Split(value, ",") {
+				sr.Mirrors = append(sr.Mirrors, MirrorRule{MemberID: memberOf(key)})
+			}
 		case key == "domains":
-			sr.Domains = map[string]string{"east": "east", "west": "west", "eu": "eu"}
+			sr.Domains = map[string]string{"east": "east", "west": "west", "eu": "eu", "ap": "ap"}
 		case key == "release":
 			sr.Release = Release(value)
+		case key == "rejoin":
+			sr.Rejoin = Rejoin(value)
+		case key == "repoint":
+			sr.Repoint = Repoint(value)
 		case key == "owners":
 			p.ownerOf = strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
+		case p.setAfterwards(key, value):
 		case strings.HasPrefix(key, "hash-"):
 			p.hashes[strings.TrimPrefix(key, "hash-")] = value
 		case strings.HasPrefix(key, "site-"):
@@ -241,6 +251,10 @@ func (p *scene) setField(member, field, value string) {
 	case "last_seq":
 		s.LastSeq = p.number(value)
 	case "active":
+		if s.Mirror == nil {
+			p.t.Errorf("%s is no mirror", member)
+			return
+		}
 		s.Mirror.Active = p.duration(value)
 	case "api_level":
 		s.APILevel = int(p.number(value))
@@ -405,6 +419,7 @@ func (p *scene) views() Views {
 		}
 		v.Members[key] = view
 	}
+	p.planned(&v)
 	return v
 }
 
@@ -412,41 +427,38 @@ func (p *scene) views() Views {
 func (p *scene) ensure() []string {
 	st := p.state.Streams["EVENTS"]
 	m := Ensure(st, "wd-west", p.views())
+	if m.Kind == MoveFreeze { // there are no consumers
+		p.propose(Command{Carry: &CarryCommand{Stream: "EVENTS", Epoch: st.Epoch, Freeze: true}})
+		return p.ensure()
+	}
 	switch m.Kind {
 	case MoveClose:
 		return append([]string{fmt.Sprintf("close %s %s", m.Close.Write, m.Close.How)}, p.propose(Command{Close: &m.Close})...)
 	case MoveResult:
 		return append([]string{fmt.Sprintf("%s %s %s: %s", m.Result.Phase, m.Result.Outcome, m.Result.Reason.Code, m.Result.Reason.Text)}, p.propose(Command{Result: &m.Result})...)
 	case MoveSend:
-		out := []string{fmt.Sprintf("send %s %s to %s via %s, again %v: %s", m.Write.ID, m.Write.Kind, m.Write.Member, m.Write.Via, m.Resend, m.Write.Shape)}
-		if m.Resend {
-			return out
-		}
-		return append(out, p.propose(Command{Open: &OpenCommand{Stream: "EVENTS", Epoch: st.Epoch, Phase: st.Attempt.Phase, Write: m.Write}})...)
+		return p.opens(m, st.Attempt.Phase)
 	}
 	return []string{"nothing to do"}
 }
 
-// reply closes the newest open write as done on the server (ok), refused, or lost on the way there (lost) or back (late).
+// reply closes the newest open write as done on the server (ok), refused or not sent, or it was lost on the way there (lost)
+// or back (late), and stays open.
 func (p *scene) reply(how string) []string {
 	open := p.state.Streams["EVENTS"].OpenWrites()
 	if len(open) == 0 {
-		p.t.Fatal("no write is open")
+		return []string{"no write is open"}
 	}
 	w := open[len(open)-1]
 	if how == "ok" || how == "late" {
-		if w.Kind == WriteDelete {
-			p.gone[w.Member.String()] = NotFound
-		} else {
-			p.members[w.Member.String()].Config, p.members[w.Member.String()].ConfigSum = w.Config, Sum(w.Config)
-		}
+		p.land(w)
 	}
 	if how == "late" || how == "lost" {
 		return nil
 	}
 	c := CloseCommand{Stream: "EVENTS", Member: w.Member, Write: w.ID, How: ClosedReplied}
-	if how == "refused" {
-		c.How = ClosedRefused
+	if how == "refused" || how == "not_sent" {
+		c.How = CloseHow(how)
 	}
 	return p.propose(Command{Close: &c})
 }

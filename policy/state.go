@@ -228,12 +228,36 @@ type Attempt struct {
 	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, that
 	// of the parked primary.
 	LastSeq uint64 `json:"last_seq,omitempty"`
+	// Carried are the durable consumers that the target is to have, ConsumersAt the wall time at which they stood so, and
+	// ConsumersFrozen says that they are all in the log. A finished attempt keeps the outcomes only.
+	Carried         []CarriedConsumer `json:"carried,omitempty"`
+	ConsumersAt     time.Time         `json:"consumers_at,omitzero"`
+	ConsumersFrozen bool              `json:"consumers_frozen,omitempty"`
+	Consumers       []ConsumerOutcome `json:"consumers,omitempty"`
+	// Seed is what came of making the target know the origin's newest message ids; nil when that was not wanted.
+	Seed *SeedRecord `json:"seed,omitempty"`
 	// Waiting is why the current phase does not go on; its code is InProgress while it does.
-	Waiting Reason       `json:"waiting"`
+	Waiting Reason `json:"waiting"`
+	// Abort is why the attempt goes back, or went.
+	Abort   Reason       `json:"abort,omitzero"`
 	Tries   int          `json:"tries"`
 	Steps   []StepRecord `json:"steps,omitempty"`
 	BeganAt time.Time    `json:"began_at"`
 	EndedAt time.Time    `json:"ended_at,omitzero"`
+}
+
+// SeedRecord is the account of a seeding of message ids.
+type SeedRecord struct {
+	// Seeded ids were made known; Known ones were already. LeftOut ones are not known, Why says for what reason.
+	Seeded  int    `json:"seeded"`
+	Known   int    `json:"known,omitempty"`
+	LeftOut int    `json:"left_out,omitempty"`
+	Why     string `json:"why,omitempty"`
+	// Skipped says why nothing was tried, or what made it fail.
+	Skipped string `json:"skipped,omitempty"`
+	// Burned sequences are taken by the seeds.
+	Burned uint64        `json:"burned_sequences,omitempty"`
+	Took   time.Duration `json:"took,omitempty"`
 }
 
 // StepRecord is one finished phase.

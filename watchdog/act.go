@@ -39,6 +39,7 @@ func (t *term) act(ctx context.Context, names []string) error {
 			t.step(ctx, name)
 		}
 		t.repair(ctx, name)
+		t.care(ctx, name)
 		return nil
 	})
 	for _, name := range rules.StreamNames() {
@@ -168,6 +169,25 @@ func (t *term) repair(ctx context.Context, name string) {
 			}
 			if err != nil && ctx.Err() == nil {
 				t.s.log.Warn("repair not finished", "stream", name, "member", id.String(), "error", err)
+			}
+		})
+	}
+}
+
+// care gives every member that is in want of it a worker.
+func (t *term) care(ctx context.Context, name string) {
+	sr, ok := t.s.Rules().Streams[name]
+	if !ok {
+		return
+	}
+	for _, id := range policy.Cares(t.s.replica.State(), sr) {
+		t.worker(name+" care of "+id.String(), func() {
+			err := t.hands.Care(ctx, sr, id)
+			if errors.Is(err, failover.ErrUnreached) {
+				err = t.passOn(ctx, name, id)
+			}
+			if err != nil && ctx.Err() == nil {
+				t.s.log.Warn("care not finished", "stream", name, "member", id.String(), "error", err)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/understudy-ha/understudy/election"
@@ -21,7 +20,7 @@ func (s *service) Do(ctx context.Context, r api.Request) api.Response {
 		return s.reload()
 	case "signal":
 		return s.signalCommand(ctx, r)
-	case "hold", "resume", "approve", "failover", "adopt", "transfer":
+	case "hold", "resume", "approve", "failover", "adopt", "transfer", "switchover", "rejoin":
 	default:
 		return failed(fmt.Errorf("command %q is not known", r.Verb))
 	}
@@ -113,6 +112,10 @@ func (l *live) do(ctx context.Context, s *service, r api.Request) (api.Response,
 		return l.adopt(ctx, s, r)
 	case "transfer":
 		return l.transfer(ctx, s, r)
+	case api.VerbSwitchover:
+		return l.switchover(ctx, s, r)
+	case api.VerbRejoin:
+		return l.rejoin(ctx, s, r)
 	}
 	if r.Abandon {
 		return l.commit(ctx, policy.Command{Abandon: &policy.AbandonCommand{Stream: r.Stream, Site: r.Site, By: r.By}},
@@ -179,7 +182,7 @@ func (l *live) commit(ctx context.Context, c policy.Command, done policy.Reason)
 	err := l.journal.Propose(ctx, c)
 	switch {
 	case errors.Is(err, policy.ErrRefused):
-		return api.Response{Outcome: api.OutcomeRefused, Reason: policy.Reason{Text: strings.TrimPrefix(err.Error(), policy.ErrRefused.Error()+": ")}}, nil
+		return refused(err), nil
 	case err != nil:
 		return api.Response{}, err
 	}

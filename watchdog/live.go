@@ -6,11 +6,15 @@ import (
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
 // live is what only the leader knows: the newest round of every stream, logged or not, and who reports.
 type live struct {
 	journal *journal
+	kicked  chan string // streams that a person has just set something to do for
+	// progress is how far the archive of a member's tail is.
+	progress func(policy.MemberID) (salvage.Progress, bool)
 
 	mu      sync.RWMutex
 	rounds  map[string]timedRound
@@ -23,8 +27,16 @@ type timedRound struct {
 	at time.Time
 }
 
-func newLive(j *journal) *live {
-	return &live{journal: j, rounds: map[string]timedRound{}, hashes: map[string]string{}, freshAt: map[string]time.Time{}}
+func newLive(j *journal, progress func(policy.MemberID) (salvage.Progress, bool)) *live {
+	return &live{journal: j, progress: progress, kicked: make(chan string, 16), rounds: map[string]timedRound{}, hashes: map[string]string{}, freshAt: map[string]time.Time{}}
+}
+
+// kick has a stream acted on at once, not with its next round.
+func (l *live) kick(stream string) {
+	select {
+	case l.kicked <- stream:
+	default: // its next round will do
+	}
 }
 
 func (l *live) set(rounds map[string]policy.StreamRound) {

@@ -79,6 +79,10 @@ func (m *metrics) told(s policy.State, e policy.Entry) {
 		m.count(m.failovers, e.Stream, "failover", "completed")
 	case "failover_aborted":
 		m.count(m.failovers, e.Stream, "failover", "aborted")
+	case "switchover_completed":
+		m.count(m.failovers, e.Stream, "switchover", "completed")
+	case "switchover_aborted":
+		m.count(m.failovers, e.Stream, "switchover", "aborted")
 	}
 	for _, a := range []*policy.Attempt{st.Attempt, st.Last} {
 		if e.Kind == "phase_done" || e.Kind == "failover_completed" {
@@ -179,7 +183,7 @@ func collectStream(ch chan<- prometheus.Metric, b streamBuilder, now time.Time) 
 	}
 	gauge(eligible, float64(n), s.Name)
 	for _, name := range []string{api.StateHealthy, api.StateSuspect, api.StateDown, api.StateFailingOver, api.StateFailedOver,
-		api.StateReturned, api.StateHeld, api.StateUnknown} {
+		api.StateSwitchingOver, api.StateReturned, api.StateRejoining, api.StateHeld, api.StateUnknown} {
 		gauge(stateGauge, bit(s.State == name), s.Name, name)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
 // Status is the leader's view, asked for at the leader; while there is none, what this node knows by itself.
@@ -116,7 +117,9 @@ func (s *service) builders(l *live, quorum bool) []streamBuilder {
 		sr := q.rules.Streams[name]
 		b := streamBuilder{question: q, quorum: quorum, st: q.state.Stream(sr), sr: sr}
 		b.round = timedRound{StreamRound: remembered(b.st.Round)}
+		b.progress = noProgress
 		if l != nil {
+			b.progress = l.progress
 			if r, ok := l.round(name); ok {
 				b.round, b.isLive = r, true
 			}
@@ -125,6 +128,9 @@ func (s *service) builders(l *live, quorum bool) []streamBuilder {
 	}
 	return list
 }
+
+// noProgress is what a node knows that makes no archives.
+func noProgress(policy.MemberID) (salvage.Progress, bool) { return salvage.Progress{}, false }
 
 // remembered is a logged round as it may be shown where there is no leader's view: what was said once, and nothing that
 // is so now. A healthy stream's may be days old.
@@ -164,6 +170,8 @@ type streamBuilder struct {
 	sr     policy.StreamRules
 	round  timedRound
 	isLive bool // the round is of the leader's view
+	// progress is how far the archive of a member's tail is, as this node makes it.
+	progress func(policy.MemberID) (salvage.Progress, bool)
 }
 
 func (b streamBuilder) build() api.StreamStatus {
@@ -174,7 +182,7 @@ func (b streamBuilder) build() api.StreamStatus {
 		Name: b.sr.Name, Mode: b.sr.Mode, Epoch: b.st.Epoch, Primary: b.st.Primary, Reason: b.reason(shown),
 		OutageMS: b.st.Clock.Outage.Milliseconds(), ThresholdMS: b.sr.Threshold.Milliseconds(), LossLimit: b.sr.MaxLoss,
 		Held: b.st.Hold.Held, HeldBy: b.st.Hold.By, WouldHave: b.st.WouldHave, Attempt: b.st.Attempt, Last: b.st.Last,
-		DualCapture: b.st.DualCapture,
+		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Aftercare: b.aftercare(),
 	}
 	if b.st.Attempt != nil {
 		s.Phase, s.Target = b.st.Attempt.Phase, &b.st.Attempt.Target
@@ -209,6 +217,8 @@ func (b streamBuilder) reason(shown policy.StreamState) policy.Reason {
 func (b streamBuilder) stateName(code policy.Code) string {
 	agreement := b.round.Agreement
 	switch {
+	case b.st.Attempt != nil && b.st.Attempt.Kind == policy.KindSwitchover:
+		return api.StateSwitchingOver
 	case b.st.Attempt != nil:
 		return api.StateFailingOver
 	case b.state.Hold.Held || b.st.Hold.Held:
@@ -222,12 +232,37 @@ func (b streamBuilder) stateName(code policy.Code) string {
 	}
 	old, failedOver := b.retired()
 	switch {
+	case b.rejoining():
+		return api.StateRejoining
 	case !failedOver:
 		return api.StateHealthy
 	case b.hasReturned(old):
 		return api.StateReturned
 	}
 	return api.StateFailedOver
+}
+
+// aftercare is what is under way for the members, in the order of their names.
+func (b streamBuilder) aftercare() []api.CareStatus {
+	var list []api.CareStatus
+	for _, key := range sortedNames(b.st.Aftercare) {
+		c := api.CareStatus{Aftercare: b.st.Aftercare[key]}
+		if p, ok := b.progress(c.Member); ok && c.Phase == policy.PhaseArchive {
+			c.Stage, c.Done, c.Total = p.Stage, p.Done, p.Total
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// rejoining says whether a member is being made a mirror of the primary again.
+func (b streamBuilder) rejoining() bool {
+	for _, c := range b.st.Aftercare {
+		if c.Phase == policy.PhaseDelete || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
+			return true
+		}
+	}
+	return false
 }
 
 // retired is the primary of before the newest failover, if there was one.

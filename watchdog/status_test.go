@@ -131,7 +131,7 @@ func TestBuildersWithoutView(t *testing.T) {
 	if got := s.builders(nil, true)[0].build(); got.State != api.StateUnknown || got.Observers[0].Fresh {
 		t.Errorf("without a leader's view: %s, %+v", got.State, got.Observers)
 	}
-	l := newLive(&journal{s: s, teller: &teller{s: s}})
+	l := newLive(&journal{s: s, teller: &teller{s: s}}, noProgress)
 	if got := s.builders(l, true)[0].build(); got.State != api.StateUnknown {
 		t.Errorf("before the leader's first round: %s", got.State)
 	}

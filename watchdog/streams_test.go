@@ -140,6 +140,15 @@ func (i info) subjects() (list []string) {
 	return list
 }
 
+// raw is the config as one JSON object.
+func (i info) raw() json.RawMessage {
+	b, err := json.Marshal(i.Config)
+	if err != nil {
+		panic(err) // it was parsed from JSON
+	}
+	return b
+}
+
 func (i info) mirror() bool { return len(i.Config["mirror"]) > 0 }
 
 func (i info) metadata() (m map[string]string) {
@@ -213,6 +222,16 @@ func (w *world) isMirror(site, name string) error {
 // mirrored: what is on the mirrors when a site dies is then known.
 func (w *world) publish(t *testing.T, site, name string, n int) (last jetstream.PubAck) {
 	t.Helper()
+	last = w.publishOnly(t, site, name, n)
+	if site == "east" {
+		w.awaitMirrored(t, name, last.Sequence)
+	}
+	return last
+}
+
+// publishOnly waits for the acks alone.
+func (w *world) publishOnly(t *testing.T, site, name string, n int) (last jetstream.PubAck) {
+	t.Helper()
 	nc, err := w.conn(site)
 	if err != nil {
 		t.Fatal(err)
@@ -232,9 +251,6 @@ func (w *world) publish(t *testing.T, site, name string, n int) (last jetstream.
 			}
 			return err
 		})
-	}
-	if site == "east" {
-		w.awaitMirrored(t, name, last.Sequence)
 	}
 	return last
 }

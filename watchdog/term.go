@@ -43,7 +43,7 @@ func (s *service) lead(ctx context.Context, et election.Term) error {
 		Node: s.o.Config.Node, Logins: func() map[string]jsapi.Login { return siteLogins(s.Config()) }, Timeout: handsTimeout(s.Config().Probe.Timeout),
 		Journal: t.journal, Decide: t.decide, Log: s.log.With("part", "failover", "term", et.Number),
 	})
-	l := s.setLive(newLive(t.journal))
+	l := s.setLive(newLive(t.journal, t.hands.Progress))
 	s.log.Info("leading", "term", et.Number)
 	defer func() {
 		cancel()
@@ -68,6 +68,11 @@ func (t *term) run(ctx context.Context, l *live) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case name := <-l.kicked:
+			if err := t.act(ctx, []string{name}); err != nil {
+				return t.survivable(ctx, "act", err)
+			}
+			continue
 		case <-tick.C:
 		}
 		if names, _ := t.due(time.Now()); len(names) > 0 {

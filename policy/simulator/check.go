@@ -83,7 +83,7 @@ func (r *record) deleted(s *Sim, w policy.Write, held []int) {
 		s.fail("the primary %s was deleted by %s", w.Member, w.ID)
 	}
 	for _, id := range held {
-		if !s.safe(id) && !s.world.wiped[id] { // what a person deleted elsewhere may have its last copy here
+		if !s.safe(id) && !s.world.wiped[id] {
 			s.fail("S7: message %d was on %s only, and is deleted by %s", id, w.Member, w.ID)
 			return
 		}
@@ -146,7 +146,7 @@ func (s *Sim) checkCalm() {
 	s.checkMessages()
 	s.checkMirrors()
 	if debts := policy.Debts(s.state, s.rules.Streams[name]); len(debts) > 0 && !onlyOpenParks(st) {
-		s.fail("after the calm these are not as wanted: %v", debts)
+		s.fail("after the calm these are not as wanted: %v; open are %v", debts, st.OpenWrites())
 	}
 }
 

@@ -49,7 +49,7 @@ func (s *Sim) handDelete(id policy.MemberID) {
 		return
 	}
 	s.wipe(x)
-	x.meta, x.local, x.msgs = nil, nil, nil
+	x.meta, x.local = nil, nil
 	s.log("HAND: %s is deleted", id)
 }
 
@@ -84,20 +84,19 @@ func (s *Sim) handRejoin(id policy.MemberID) {
 	s.log("HAND: %s is made anew as a mirror of %s", id, of)
 }
 
-// create makes a stream anew, with what it has copied so far.
-func (s *Sim) create(id policy.MemberID, cfg map[string]any, msgs []int) {
-	cfg["name"], cfg["retention"], cfg["storage"], cfg["num_replicas"], cfg["max_age"] = id.Stream, "limits", "file", 1, 0
-	x, raw := s.world.streams[id.String()], mustMarshal(cfg)
-	s.wipe(x)
-	s.world.made++
-	x.meta, x.local, x.msgs, x.created = raw, raw, slices.Clone(msgs), time.Unix(int64(1000+s.world.made), 0).UTC()
-}
-
-// wipe notes what a person deletes: nobody answers for it.
+// wipe notes that a person deletes what a stream holds.
 func (s *Sim) wipe(x *stream) {
 	for _, id := range x.msgs {
 		s.world.wiped[id] = true
 	}
+}
+
+func (s *Sim) create(id policy.MemberID, cfg map[string]any, msgs []int) {
+	cfg["name"], cfg["retention"], cfg["storage"], cfg["num_replicas"], cfg["max_age"] = id.Stream, "limits", "file", 1, 0
+	x, raw := s.world.streams[id.String()], mustMarshal(cfg)
+	s.wipe(x)
+	x.meta, x.local, x.msgs = raw, raw, slices.Clone(msgs)
+	x.created = time.Unix(100_000, 0).UTC().Add(s.world.clock)
 }
 
 func mustMarshal(v any) json.RawMessage {

@@ -240,7 +240,7 @@ func (s *Sim) read(w *worker) bool {
 }
 
 func (s *Sim) views(st policy.StreamState) policy.Views {
-	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true}
+	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true, Seed: &policy.SeedRecord{}, Released: s.released == st.Epoch}
 	here := s.rules.Watchdogs[s.leader]
 	e, snap := s.world.look(here, a.From.Site, a.From)
 	if snap == nil && a.Shared {
@@ -292,6 +292,11 @@ func (s *Sim) actOn(w *worker) bool {
 		return s.result(w.move.Result)
 	case policy.MoveCare:
 		return s.cared(w.move.Care)
+	case policy.MoveFreeze, policy.MoveCarry:
+		return s.carry(w.move.Kind)
+	case policy.MoveRelease:
+		s.released = s.st().Epoch
+		return true
 	}
 	if !w.move.Resend {
 		phase := policy.Phase("")

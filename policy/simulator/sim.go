@@ -16,12 +16,12 @@ type Options struct {
 	Shared bool
 	// Release is the config's release.
 	Release policy.Release
-	// Hands lets a person change streams past Understudy, lose its stores, and adopt.
-	Hands bool
 	// Rejoin and Repoint are the config's.
 	Rejoin  policy.Rejoin
 	Repoint policy.Repoint
-	Break   Mutation
+	// Hands lets a person change streams past Understudy, lose its stores, and adopt.
+	Hands bool
+	Break Mutation
 }
 
 // Mutation breaks one rule on purpose, to show that the checks would see it.
@@ -49,7 +49,10 @@ type Sim struct {
 	leader  string // "" while there is none
 	sinceUp time.Duration
 	wasUp   bool // in this term
-	fresh   bool // no round in this term yet
+	// released is the epoch whose consumers deliver; resets counts those sent, by epoch.
+	released uint64
+	resets   map[uint64]int
+	fresh    bool // no round in this term yet
 
 	workers  []*worker
 	flying   []policy.Write // copies that may still arrive
@@ -67,7 +70,7 @@ const name = "EVENTS"
 // New prepares a run: everything is up and healthy.
 func New(o Options) *Sim {
 	s := &Sim{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 42)), world: newWorld(o.Shared), state: policy.NewState(),
-		memory: map[string]map[string]*policy.Snapshot{}, reported: map[string]dated{}, seen: newRecord()}
+		memory: map[string]map[string]*policy.Snapshot{}, reported: map[string]dated{}, seen: newRecord(), resets: map[uint64]int{}}
 	if s.o.Release == "" {
 		s.o.Release = policy.ReleaseFence
 	}
@@ -75,7 +78,7 @@ func New(o Options) *Sim {
 		name: {Name: name, Origin: origin, Mirrors: []policy.MirrorRule{{MemberID: west, Priority: 10}, {MemberID: eu}},
 			Mode: policy.ModeUnattended, Interval: time.Second, Threshold: 5 * time.Second, MaxLoss: 1 << 40,
 			Cooldown: 20 * time.Second, Release: s.o.Release,
-			Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
+			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
 	}}
 	if !o.Shared {
 		sr := s.rules.Streams[name]

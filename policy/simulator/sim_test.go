@@ -46,16 +46,15 @@ func TestSearch(t *testing.T) {
 				}
 				total.Begun += s.seen.Begun
 				total.Done += len(s.seen.promoted)
-				total.Adopted += s.seen.Adopted
 				total.switched += s.seen.switched
 				total.rejoined += s.seen.rejoined
+				total.Adopted += s.seen.Adopted
 				if *seed >= 0 {
 					t.Log(strings.Join(s.Trace(), "\n"))
 					break
 				}
 			}
-			t.Logf("%d seeds: %d attempts begun, %d of them switchovers, %d promotions, %d members rejoined, %d adoptions", *seeds, total.Begun, total.switched,
-				total.Done, total.rejoined, total.Adopted)
+			t.Logf("%d seeds: %d attempts begun, %d of them switchovers, %d promotions, %d members rejoined, %d adoptions", *seeds, total.Begun, total.switched, total.Done, total.rejoined, total.Adopted)
 			if *seed < 0 && !o.Hands && (total.Begun < *seeds/4 || total.Done < *seeds/8) || o.Hands && total.Adopted < *seeds/4 {
 				t.Errorf("the weather hardly ever leads to a failover: nothing is tested")
 			}

@@ -36,10 +36,13 @@ const (
 	StateSuspect     = "suspect"
 	StateDown        = "down" // threshold passed, not acting: the reason says why
 	StateFailingOver = "failing_over"
-	StateFailedOver  = "failed_over" // the old origin is not back yet
-	StateReturned    = "returned"
-	StateHeld        = "held"
-	StateUnknown     = "unknown"
+	// StateSwitchingOver is a planned change of a primary that lives.
+	StateSwitchingOver = "switching_over"
+	StateFailedOver    = "failed_over" // the old origin is not back yet
+	StateReturned      = "returned"
+	StateRejoining     = "rejoining"
+	StateHeld          = "held"
+	StateUnknown       = "unknown"
 )
 
 // StreamStatus is one guarded stream.
@@ -65,6 +68,9 @@ type StreamStatus struct {
 	Attempt     *policy.Attempt  `json:"attempt,omitempty"`
 	Last        *policy.Attempt  `json:"last,omitempty"`
 	DualCapture []policy.Capture `json:"dual_capture,omitempty"`
+	// Aftercare is under way for members since the primary has changed; Archives are the tails that were archived.
+	Aftercare []CareStatus     `json:"aftercare,omitempty"`
+	Archives  []policy.Archive `json:"archives,omitempty"`
 }
 
 // ObserverStatus is one watchdog's verdict on the primary.
@@ -95,6 +101,14 @@ type MemberStatus struct {
 	Shape    string          `json:"shape,omitempty"`
 }
 
+// CareStatus is the care of one member, and how far its archive is while one is made.
+type CareStatus struct {
+	policy.Aftercare
+	Stage string `json:"stage,omitempty"`
+	Done  uint64 `json:"done,omitempty"`
+	Total uint64 `json:"total,omitempty"`
+}
+
 // Health is what the health endpoints answer from.
 type Health struct {
 	// Live: the loops of this process advance.
@@ -107,20 +121,22 @@ type Health struct {
 
 // Request is an admin command. Any watchdog takes it, and passes it on to the leader.
 type Request struct {
-	// Verb is hold, resume, approve, failover, adopt, reload, signal, transfer.
+	// Verb is hold, resume, approve, failover, switchover, rejoin, adopt, reload, signal, transfer.
 	Verb   string `json:"verb"`
 	Stream string `json:"stream,omitempty"`
 	// By names the person or the signal, for the history.
 	By string `json:"by"`
 	// ID names a failover request, so that passing it on twice makes one; "": the watchdog that takes it makes one up.
 	ID string `json:"id,omitempty"`
-	// Site and AllowLoss refine failover; of adopt, Site is the primary's.
+	// Site is the target's, of a failover (any) or switchover, and the primary's, of adopt; AllowLoss refines failover.
 	Site      string `json:"site,omitempty"`
 	AllowLoss bool   `json:"allow_loss,omitempty"`
 	// Abandon gives up the target at Site of a running failover, instead of beginning one.
 	Abandon bool `json:"abandon,omitempty"`
-	// DryRun has adopt only say what it would do.
-	DryRun bool `json:"dry_run,omitempty"`
+	// DryRun has switchover and adopt only say what they would do. DeadlineMS limits the time of a switchover until its
+	// promotion; 0: no limit.
+	DryRun     bool  `json:"dry_run,omitempty"`
+	DeadlineMS int64 `json:"deadline_ms,omitempty"`
 	// Version is the hold's version that a hold or resume was decided on; nil: whatever it is.
 	Version *uint64 `json:"version,omitempty"`
 	// Approval is what the person who approves was shown (epoch, target, loss); nil: whatever waits.
@@ -138,6 +154,8 @@ type Response struct {
 	Reason  policy.Reason `json:"reason"`
 	// Streams tells for each stream what became of it, for failover.
 	Streams map[string]policy.Reason `json:"streams,omitempty"`
+	// Epoch is that of the switchover that was begun.
+	Epoch uint64 `json:"epoch,omitempty"`
 	// Adoption tells what becomes, or would become, of each member, for adopt.
 	Adoption *policy.Adoption `json:"adoption,omitempty"`
 	// Problems are those of a config file that a reload refused, one each, "file:line:column: ..." where they have a place;

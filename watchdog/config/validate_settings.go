@@ -12,7 +12,7 @@ const (
 	minOutage    = 5 * time.Second // below it a restarting server or an election of its own would be an outage
 	minFence     = time.Second     // below it one lost answer would park an origin
 	minConsumers = time.Second     // below it the snapshots are a load: a page for each 256 consumers
-	maxIDs       = 1_000_000       // a promotion waits for them, 16 s in an R3 stream, and each takes a sequence
+	maxIDs       = 1_000_000       // more are not seeded in the 10 s that a promotion waits, and each takes a sequence
 )
 
 // The words of the settings.

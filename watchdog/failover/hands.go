@@ -10,6 +10,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
+	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
 // Journal is the replicated log as the hands see it.
@@ -29,6 +30,8 @@ type Options struct {
 	// Timeout limits one request to a member that is expected to answer.
 	Timeout time.Duration
 	Journal Journal
+	// Consumers returns the newest snapshot of a member's consumers that any watchdog holds, without waiting long.
+	Consumers func(ctx context.Context, stream string, id policy.MemberID) (policy.ConsumerSnapshot, bool)
 	// Decide is the policy's word on a stream; a step goes on only while it says so.
 	Decide func(stream string) policy.Action
 	Log    *slog.Logger
@@ -42,6 +45,8 @@ type Hands struct {
 	mu       sync.Mutex
 	readers  map[string]dialed // by site
 	writers  map[string]dialed
+	deletes  map[policy.WriteID]time.Time         // open ones, and when they were first seen
+	progress map[policy.MemberID]salvage.Progress // of archives
 	closed   bool
 	done     chan struct{} // closed by Close
 	retiring sync.WaitGroup
@@ -55,7 +60,7 @@ type dialed struct {
 
 // New returns hands that have not connected yet.
 func New(o Options) *Hands {
-	return &Hands{o: o, patience: newPatience(), readers: map[string]dialed{}, writers: map[string]dialed{}, done: make(chan struct{})}
+	return &Hands{o: o, patience: newPatience(), deletes: map[policy.WriteID]time.Time{}, progress: map[policy.MemberID]salvage.Progress{}, readers: map[string]dialed{}, writers: map[string]dialed{}, done: make(chan struct{})}
 }
 
 // Close ends all connections of the term; no write leaves after it.

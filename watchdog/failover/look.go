@@ -30,15 +30,13 @@ func (h *Hands) look(ctx context.Context, via, stream string, timeout time.Durat
 // read takes all the views that the next move of an attempt may need, side by side.
 func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originWatch) policy.Views {
 	a := st.Attempt
+	if a.Kind == policy.KindSwitchover {
+		return h.readPlanned(ctx, st)
+	}
 	v := policy.Views{Members: map[string]policy.View{}}
 	var wg sync.WaitGroup
 	var target policy.View
-	wg.Go(func() {
-		if a.Phase == policy.PhasePromote && a.PromoteOpened {
-			v.Ready = h.ready(ctx, a.Target)
-		}
-		target = h.look(ctx, a.Target.Site, a.Target.Stream, h.o.Timeout)
-	})
+	wg.Go(func() { target, v.Ready = h.readTarget(ctx, a) })
 	wg.Go(func() { v.Owners, v.OwnersEvidence = h.owners(ctx, *a) })
 	from := origin.latest(ctx)
 	if from.Evidence == policy.Offline && parkOpen(st, a.From) {
@@ -49,6 +47,14 @@ func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originW
 	v.Members[a.Target.String()] = target
 	v.Members[a.From.String()] = from
 	return v
+}
+
+// readTarget looks at the target and, once it is promoted, whether it takes writes.
+func (h *Hands) readTarget(ctx context.Context, a *policy.Attempt) (v policy.View, ready bool) {
+	if a.Phase == policy.PhasePromote && a.PromoteOpened {
+		ready = h.ready(ctx, a.Target)
+	}
+	return h.look(ctx, a.Target.Site, a.Target.Stream, h.o.Timeout), ready
 }
 
 func parkOpen(st policy.StreamState, id policy.MemberID) bool {

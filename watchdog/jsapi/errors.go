@@ -36,6 +36,8 @@ var (
 	ErrAPILevel error = &kind{text: "JetStream API level too low", codes: []int{10185}}
 	// ErrWrongLastSequence: a leader refused a publish for its expected last sequence.
 	ErrWrongLastSequence error = &kind{text: "wrong last sequence", codes: []int{10071, 10164}}
+	// ErrTooLarge: a leader refused a publish for its size, with its headers, beside max_msg_size.
+	ErrTooLarge error = &kind{text: "message is too large", codes: []int{10054}}
 	// ErrOverloaded: the server refuses work: too many requests, or too many connections.
 	ErrOverloaded error = &kind{text: "server is overloaded", codes: []int{10167}}
 

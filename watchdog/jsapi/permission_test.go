@@ -118,7 +118,7 @@ func TestInboxLostOnTheWay(t *testing.T) {
 // Every method is known to read or to write, and those that read publish nothing but questions.
 func TestReadersDoNotWrite(t *testing.T) {
 	readers := []string{"API", "Close", "Connected", "Domain", "Done", "Epoch", "Info", "LastError", "Move", "Names", "Ping"}
-	writers := []string{"Create", "Delete", "Publish", "PublishEvent", "Ready", "Update"}
+	writers := []string{"Client", "Create", "Delete", "Publish", "PublishEvent", "Ready", "Update"}
 	var methods []string
 	for m := range reflect.TypeFor[*jsapi.Conn]().Methods() {
 		methods = append(methods, m.Name)

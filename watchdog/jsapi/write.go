@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 )
@@ -96,10 +98,29 @@ func (c *Conn) Ready(ctx context.Context, subject string) error {
 	switch {
 	case err == nil:
 		return fmt.Errorf("ready %s: %s stored the probe at %d", subject, ack.Stream, ack.Seq)
-	case errors.Is(err, ErrWrongLastSequence):
+	case errors.Is(err, ErrWrongLastSequence), errors.Is(err, ErrTooLarge): // the headers alone may be too much
 		return nil
 	}
 	return fmt.Errorf("ready: %w", err)
+}
+
+// Barrier asks the leader of a subject's stream for the last sequence that it has given to a message, by a publish that
+// must be refused as Ready's is: the leader takes publishes in their order, so all that it took before is counted.
+func (c *Conn) Barrier(ctx context.Context, subject string) (last uint64, err error) {
+	h := map[string][]string{nats.ExpectedLastSeqHdr: {impossible}}
+	ack, err := c.Publish(ctx, subject, "", h, nil)
+	var api *APIError
+	switch {
+	case err == nil:
+		return 0, fmt.Errorf("barrier %s: %s stored the probe at %d", subject, ack.Stream, ack.Seq)
+	case !errors.Is(err, ErrWrongLastSequence) || !errors.As(err, &api):
+		return 0, fmt.Errorf("barrier: %w", err)
+	}
+	_, number, _ := strings.Cut(api.Description, ": ") // "wrong last sequence: 42"
+	if last, err = strconv.ParseUint(number, 10, 64); err != nil {
+		return 0, fmt.Errorf("barrier %s: the refusal %q names no sequence", subject, api.Description)
+	}
+	return last, nil
 }
 
 // PublishEvent sends a core message: best effort, nothing is waited for.

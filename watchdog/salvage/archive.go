@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
@@ -17,6 +18,8 @@ type Job struct {
 	Old Side
 	// Primary is the new primary; the archive is made at its site.
 	Primary Side
+	// Created, unless zero, is when Old was created: one that was deleted and made anew since holds no tail.
+	Created time.Time
 	// Origin is the member that Old is or was, as site/stream, for people; "" is Old's own name.
 	Origin string
 	// UpTo is the primary's last sequence at its promotion; 0: unknown.
@@ -57,6 +60,9 @@ type Account struct {
 	Digest string `json:"digest"`
 }
 
+// ErrRecreated says that the stream is not the one that held the tail.
+var ErrRecreated = errors.New("the stream was created anew")
+
 // Archive copies everything that the old origin holds above the fork to the archive stream of the job's epoch, proves the
 // copy by reading both in full, and returns the account. It may be called again after any failure, and by two leaders at
 // once: it goes on where the archive ends, and nothing is archived twice. A tail without messages makes no stream. A copy
@@ -73,6 +79,9 @@ func archive(ctx context.Context, j Job) (Account, error) {
 	old, err := j.Old.info(ctx)
 	if err != nil {
 		return Account{}, err
+	}
+	if !j.Created.IsZero() && !j.Created.Equal(old.Created) {
+		return Account{}, fmt.Errorf("%w: it is of %s, not of %s", ErrRecreated, old.Created, j.Created)
 	}
 	a := &archiver{Job: j, last: old.State.LastSeq}
 	a.archive = j.Primary.on(StreamName(j.Name, j.Epoch))
@@ -144,31 +153,58 @@ func (a *archiver) adopt(ctx context.Context) error {
 	return nil
 }
 
-// overtaken is how often in a row an archiver may find that somebody else wrote, without any progress.
+// overtaken is how often in a row an archiver may be refused although nobody else wrote.
 const overtaken = 20
 
 // fill copies until the archive ends with the tail.
 func (a *archiver) fill(ctx context.Context) error {
-	for idle, before := 0, (place{}); ; {
+	for idle, before := 0, maxSeq; ; {
 		at, err := a.place(ctx)
 		if err != nil {
 			return err
 		}
-		if at.end == before.end && before != (place{}) {
-			if idle++; idle > overtaken {
-				return errOvertaken
-			}
+		if at.end != before {
+			idle, before = 0, at.end
+		} else if idle++; idle > overtaken {
+			return errOvertaken
 		}
-		if before = at; at.next == a.fork+1 && at.offset == 0 {
+		if a.tail = nil; at.next == a.fork+1 && at.offset == 0 {
 			a.tail = newSummary()
-		} else {
-			a.tail = nil
 		}
 		done, err := a.copy(ctx, at)
 		if done || err != nil && !errors.Is(err, errOvertaken) {
 			return err
 		}
+		if err := a.standstill(ctx); err != nil {
+			return err
+		}
 	}
+}
+
+// quiet is how long an archive must not have grown before one who was overtaken goes on: to write beside somebody else
+// would only mean that both read everything again and again.
+const quiet = time.Second
+
+// standstill waits until nobody writes to the archive.
+func (a *archiver) standstill(ctx context.Context) error {
+	var end uint64
+	tick := time.NewTicker(quiet / 5)
+	defer tick.Stop()
+	for since := time.Now(); time.Since(since) < quiet; {
+		info, err := a.archive.info(ctx)
+		if err != nil {
+			return err
+		}
+		if info.State.LastSeq != end {
+			end, since = info.State.LastSeq, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // place is where an archive ends.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
@@ -154,6 +154,45 @@ func (p *pair) cutArchive(stream string, archived map[uint64]*jetstream.RawStrea
 	}
 }
 
+// TestArchiveThatLosesItsConnection is called again with a new one.
+func TestArchiveThatLosesItsConnection(t *testing.T) {
+	const tail = 5000
+	for name, lose := range map[string]func(salvage.Job){
+		"to the old origin":  func(j salvage.Job) { j.Old.Conn.Close() },
+		"to the new primary": func(j salvage.Job) { j.Primary.Conn.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := parted(t, tail)
+			job := p.job()
+			job.Progress = func(pr salvage.Progress) {
+				if pr.Done > tail/2 {
+					lose(job)
+				}
+			}
+			if _, err := salvage.Archive(p.ctx, job); !errors.Is(err, jsapi.ErrDisconnected) {
+				t.Fatalf("got %v, want %v", err, jsapi.ErrDisconnected)
+			}
+			p.old, p.new = p.side("OLD"), p.side("NEW")
+			if got := p.archive(); got.Messages != tail || p.state(got.Stream).Msgs != tail {
+				t.Errorf("%+v, and %d in the archive", got, p.state(got.Stream).Msgs)
+			}
+		})
+	}
+}
+
+func TestArchiveOfAnotherStream(t *testing.T) {
+	p := parted(t, 3)
+	job := p.job()
+	job.Created = time.Now()
+	if _, err := salvage.Archive(p.ctx, job); !errors.Is(err, salvage.ErrRecreated) {
+		t.Errorf("got %v, want %v", err, salvage.ErrRecreated)
+	}
+	s, err := p.js.Stream(p.ctx, "OLD")
+	p.must(nil, err)
+	job.Created = s.CachedInfo().Created
+	p.must(salvage.Archive(p.ctx, job))
+}
+
 // TestArchiveByMany has several leaders at it at once, one of which is stopped in the midst of it.
 func TestArchiveByMany(t *testing.T) {
 	const tail = 6000
@@ -254,64 +293,6 @@ func TestArchiveMarksWhatThePrimaryHas(t *testing.T) {
 	}
 	if want := []uint64{11, 12, 16, 17}; fmt.Sprint(marked) != fmt.Sprint(want) {
 		t.Errorf("marked %v, want %v", marked, want)
-	}
-}
-
-// TestArchiveIsBounded compares the memory that a tail of 40 MB takes, which is more than may be kept, with that of one
-// five times as large.
-func TestArchiveIsBounded(t *testing.T) {
-	const small, large = 20_000, 100_000
-	a, b := peak(t, small), peak(t, large)
-	t.Logf("%d messages: %d MiB; %d messages: %d MiB", small, a>>20, large, b>>20)
-	if b > 2*a {
-		t.Errorf("a tail of 200 MB took %d MiB, one of 40 MB %d MiB", b>>20, a>>20)
-	}
-}
-
-// peak archives n messages of 2 KB, and returns by how much the heap grew; the server's part of it is in there, too.
-func peak(t *testing.T, n int) uint64 {
-	p := newPair(t)
-	p.publish("b", 10)
-	p.promote()
-	p.flood(n)
-	p.switchOver()
-	job := p.job()
-	base := heap()
-	most := base
-	job.Progress = func(pr salvage.Progress) {
-		if pr.Done%10_000 == 0 || pr.Done == pr.Total {
-			most = max(most, heap())
-		}
-	}
-	began := time.Now()
-	got, err := salvage.Archive(p.ctx, job)
-	if err != nil || got.Messages != uint64(n) {
-		t.Fatalf("%+v, %v", got, err)
-	}
-	t.Logf("%.0f messages a second", float64(n)/time.Since(began).Seconds())
-	return most - base
-}
-
-func heap() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
-// flood stores n messages of 2 KiB, as fast as can be.
-func (p *pair) flood(n int) {
-	p.tb.Helper()
-	data := bytes.Repeat([]byte("f"), 2048)
-	js, err := jetstream.New(p.js.Conn(), jetstream.WithPublishAsyncMaxPending(1000))
-	p.must(nil, err)
-	for i := range n {
-		p.must(js.PublishMsgAsync(&nats.Msg{Subject: "o.flood", Data: data, Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint(i)}}}))
-	}
-	select {
-	case <-js.PublishAsyncComplete():
-	case <-p.ctx.Done():
-		p.tb.Fatal("not published in time")
 	}
 }
 

@@ -32,7 +32,7 @@ func (s Side) read(ctx context.Context, from, to uint64, each func(*message) err
 		return s.scan(ctx, from, to, each)
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: make a consumer: %w", s, kindOf(err))
+		return fmt.Errorf("read %s: make a consumer: %w", s, s.why(err))
 	}
 	defer remove()
 	if err := follow(ctx, consumer, to, each); err != nil && !errors.Is(err, errEnough) {
@@ -101,11 +101,11 @@ func follow(ctx context.Context, c jetstream.Consumer, to uint64, each func(*mes
 
 func isDamage(err error) bool { return errors.Is(err, errDamaged) }
 
-// unpack reads an archive, and calls each with every whole message. A missing sequence is damage, since an archive has
-// no gaps.
-func unpack(ctx context.Context, archive Side, each func(*parcel) error) error {
-	u, next, enough := &unpacker{}, uint64(1), false
-	err := archive.read(ctx, 1, maxSeq, func(m *message) error {
+// unpack reads an archive from one of its own sequences on, which must be 1 or follow a whole message, and calls each with
+// every whole message. A missing sequence is damage, since an archive has no gaps.
+func unpack(ctx context.Context, archive Side, from uint64, each func(*parcel) error) error {
+	u, next, enough := &unpacker{}, from, false
+	err := archive.read(ctx, from, maxSeq, func(m *message) error {
 		if m.seq != next {
 			return fmt.Errorf("%w: message %d is missing", errDamaged, next)
 		}
@@ -134,7 +134,7 @@ func unpack(ctx context.Context, archive Side, each func(*parcel) error) error {
 // readBack adds up what an archive holds.
 func readBack(ctx context.Context, archive Side) (*summary, error) {
 	s := newSummary()
-	err := unpack(ctx, archive, func(p *parcel) error {
+	err := unpack(ctx, archive, 1, func(p *parcel) error {
 		s.add(p.message)
 		if p.onPrimary > 0 {
 			s.OnPrimary++

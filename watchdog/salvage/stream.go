@@ -18,7 +18,7 @@ const (
 )
 
 // maxSeq stands for a stream's end.
-const maxSeq = math.MaxUint64
+const maxSeq uint64 = math.MaxUint64
 
 // StreamName is the archive's, of one failover of a guarded stream.
 func StreamName(name string, epoch uint64) string {
@@ -37,7 +37,8 @@ const (
 	metaFork    = "understudy.salvage.fork"
 	metaOrigin  = "understudy.salvage.origin"
 	metaPrimary = "understudy.salvage.primary"
-	metaAccount = "understudy.salvage.account" // JSON, once verified
+	metaAccount = "understudy.salvage.account"  // JSON, once verified
+	metaSettled = "understudy.salvage.replayed" // see settled
 )
 
 // meta is what an archive says of itself.
@@ -48,6 +49,7 @@ type meta struct {
 	Origin  string
 	Primary string
 	Account *Account // nil: not verified yet
+	Settled string
 }
 
 // errForeign is a stream of an archive's name that is none.
@@ -61,7 +63,7 @@ func readMeta(info *jsapi.Info) (meta, error) {
 		return meta{}, fmt.Errorf("unreadable config: %w", err)
 	}
 	in := config.Metadata
-	m := meta{Name: in[metaName], Origin: in[metaOrigin], Primary: in[metaPrimary]}
+	m := meta{Name: in[metaName], Origin: in[metaOrigin], Primary: in[metaPrimary], Settled: in[metaSettled]}
 	var badEpoch, badFork error
 	m.Epoch, badEpoch = strconv.ParseUint(in[metaEpoch], 10, 64)
 	m.Fork, badFork = strconv.ParseUint(in[metaFork], 10, 64)
@@ -132,22 +134,27 @@ func (a *archiver) record(ctx context.Context, account Account) error {
 	if err != nil {
 		return err
 	}
-	info, err := a.archive.info(ctx)
+	return a.archive.setMeta(ctx, metaAccount, string(text))
+}
+
+// setMeta sets one key of the stream's metadata.
+func (s Side) setMeta(ctx context.Context, key, value string) error {
+	info, err := s.info(ctx)
 	if err != nil {
 		return err
 	}
 	var config map[string]json.RawMessage // as the server printed it: fields that we do not know stay
 	if err := json.Unmarshal(info.Config, &config); err != nil {
-		return fmt.Errorf("unreadable config of %s: %w", a.archive, err)
+		return fmt.Errorf("unreadable config of %s: %w", s, err)
 	}
 	var metadata map[string]string
 	if err := json.Unmarshal(config["metadata"], &metadata); err != nil {
-		return fmt.Errorf("unreadable metadata of %s: %w", a.archive, err)
+		return fmt.Errorf("unreadable metadata of %s: %w", s, err)
 	}
-	if metadata[metaAccount] == string(text) {
+	if metadata[key] == value {
 		return nil
 	}
-	metadata[metaAccount] = string(text)
+	metadata[key] = value
 	for k := range metadata {
 		if strings.HasPrefix(k, "_nats.") { // the server's own
 			delete(metadata, k)
@@ -156,5 +163,5 @@ func (a *archiver) record(ctx context.Context, account Account) error {
 	if config["metadata"], err = json.Marshal(metadata); err != nil {
 		return err
 	}
-	return a.archive.ask(ctx, "STREAM.UPDATE."+a.archive.Stream, config, &struct{}{})
+	return s.ask(ctx, "STREAM.UPDATE."+s.Stream, config, &struct{}{})
 }

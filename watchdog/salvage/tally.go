@@ -29,16 +29,13 @@ func (t *tally) want(k key) {
 	}
 }
 
-// look reads the primary in a range, and counts the keys that are wanted. Messages that a replay put there do not count
-// as copies of a content: their own key says whose they are.
+// look reads the primary in a range, and counts the keys that are wanted. What a replay put there is no copy of a content:
+// it has an id in any case.
 func (t *tally) look(ctx context.Context, primary Side, from, to uint64) error {
 	return primary.read(ctx, from, to, func(m *message) error {
-		k, counted := m.key()
-		mark := m.value(headerSalvage)
-		if !counted || mark == "" {
-			t.saw(k, m.seq)
-		}
-		if mark != "" {
+		k, _ := m.key()
+		t.saw(k, m.seq)
+		if mark := m.value(headerSalvage); mark != "" {
 			t.saw(markKey(mark), m.seq)
 		}
 		return nil

@@ -1,0 +1,168 @@
+package dedup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// firstChunk is how many sequences are read first; each further chunk is twice as long, so that a stream of which
+	// little is left is gone through soon.
+	firstChunk = 10_000
+	// scanPerID bounds the reading where few messages have an id: four messages for each id that may be seeded.
+	scanPerID = 4
+	minScan   = 10_000
+	// fetchSize is how many messages are asked for at once.
+	fetchSize = 5_000
+	// fetchWait limits one answer to that.
+	fetchWait = 2 * time.Second
+	// settle is how long a replica may lag behind the leader before what it holds is taken for all.
+	settle = 250 * time.Millisecond
+	// readPatience is how long a chunk is asked for again after an error.
+	readPatience = 3 * time.Second
+	// readerIdle removes the reading consumer of a leader that died.
+	readerIdle = 10 * time.Second
+)
+
+// held is one message's id, "" if it has none, and the time at which the origin stored it.
+type held struct {
+	id string
+	at time.Time
+}
+
+// newest returns the ids of the window that the target holds, newest first, at most MaxIDs. It reads backwards in chunks,
+// and holds no more than a chunk's ids beside them.
+func (s *seeding) newest(ctx context.Context) ([]string, error) {
+	last, first := s.target.state.LastSeq, max(1, s.target.state.FirstSeq)
+	if s.LastSeq > 0 {
+		last = min(last, s.LastSeq)
+	}
+	c := collected{max: s.MaxIDs, cutoff: s.cutoff, seen: map[string]bool{}}
+	limit := max(minScan, scanPerID*s.MaxIDs)
+	width := uint64(min(firstChunk, s.MaxIDs))
+	for hi := last; hi >= first && c.scanned < limit; width *= 2 {
+		lo := first
+		if hi-first >= width {
+			lo = hi - width + 1
+		}
+		chunk, err := s.read(ctx, lo, hi, hi == last)
+		if err != nil {
+			return nil, fmt.Errorf("read sequences %d to %d: %w", lo, hi, err)
+		}
+		if !c.add(chunk) {
+			break
+		}
+		hi = lo - 1
+	}
+	return c.ids, nil
+}
+
+// collected are the ids found so far, newest first.
+type collected struct {
+	max     int
+	cutoff  func(newest time.Time) time.Time
+	oldest  time.Time // that counts; known with the first message
+	ids     []string
+	seen    map[string]bool
+	scanned int
+}
+
+// add takes in a chunk of older messages, and says whether still older ones are wanted.
+func (c *collected) add(chunk []held) (more bool) {
+	c.scanned += len(chunk)
+	for _, m := range slices.Backward(chunk) {
+		if c.oldest.IsZero() {
+			c.oldest = c.cutoff(m.at)
+		}
+		if m.at.Before(c.oldest) || len(c.ids) == c.max {
+			return false
+		}
+		if m.id != "" && !c.seen[m.id] {
+			c.ids, c.seen[m.id] = append(c.ids, m.id), true
+		}
+	}
+	return len(c.ids) < c.max
+}
+
+// cutoff is the oldest time that counts, for a newest message of a time. A publisher may retry what the origin took within
+// the window before it went; what is older than that the origin itself would have stored again.
+func (s *seeding) cutoff(newest time.Time) time.Time {
+	end := newest
+	if s.Outage > 0 {
+		if gone := s.target.now.Add(-s.Outage); gone.After(end) {
+			end = gone
+		}
+	}
+	return end.Add(-s.Window)
+}
+
+// read returns what is held from lo to hi, oldest first. The consumer may sit on a replica that has yet to hear of the
+// newest messages, so with toEnd hi is waited for a moment; and it may not be there yet when it is asked first.
+func (s *seeding) read(ctx context.Context, lo, hi uint64, toEnd bool) ([]held, error) {
+	began := time.Now()
+	for {
+		chunk, last, err := s.readOnce(ctx, lo, hi)
+		took := time.Since(began)
+		if err == nil && (!toEnd || last == hi || took > settle) || err != nil && took > readPatience {
+			return chunk, err
+		}
+		if pause(ctx, poll); ctx.Err() != nil {
+			return nil, errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+// readOnce returns what a consumer of its own delivers, headers only, and the last sequence of that.
+func (s *seeding) readOnce(ctx context.Context, lo, hi uint64) (chunk []held, last uint64, err error) {
+	cons, err := s.js.CreateConsumer(ctx, s.Member.Stream, jetstream.ConsumerConfig{
+		Name:          "understudy-dedup-" + nats.NewInbox()[len(nats.InboxPrefix):],
+		Description:   "reads the message ids of the deduplication window",
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: lo,
+		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, Replicas: 1,
+		InactiveThreshold: readerIdle,
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	name := cons.CachedInfo().Name
+	defer func() { _ = s.js.DeleteConsumer(ctx, s.Member.Stream, name) }() // or it ends by itself
+	left := min(int(cons.CachedInfo().NumPending), int(hi-lo+1))
+	for left > 0 {
+		n := len(chunk)
+		batch, err := cons.Fetch(min(left, fetchSize), jetstream.FetchMaxWait(fetchWait))
+		if err != nil {
+			return nil, 0, err
+		}
+		got, at, more, err := s.take(batch, hi)
+		if err != nil {
+			return nil, 0, err
+		}
+		chunk, last = append(chunk, got...), max(last, at)
+		if left -= len(chunk) - n; !more {
+			return chunk, last, nil
+		}
+	}
+	return chunk, last, nil
+}
+
+// take goes through one answer. more is false at the end of the stream, after hi, or when nothing came.
+func (s *seeding) take(batch jetstream.MessageBatch, hi uint64) (chunk []held, last uint64, more bool, err error) {
+	for m := range batch.Messages() {
+		md, err := m.Metadata()
+		if err != nil {
+			return nil, 0, false, err
+		}
+		more = md.Sequence.Stream < hi && md.NumPending > 0
+		if md.Sequence.Stream <= hi {
+			chunk = append(chunk, held{m.Headers().Get(jetstream.MsgIDHeader), md.Timestamp})
+			last = md.Sequence.Stream
+		}
+	}
+	return chunk, last, more, batch.Error()
+}

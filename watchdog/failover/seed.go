@@ -1,0 +1,55 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/dedup"
+)
+
+const (
+	// seedTries is how often a seeding is tried: a bound stream without seeds is worth more than none.
+	seedTries = 3
+	// plannedSeedBudget limits the seeding of a switchover, whose publishers wait for it.
+	plannedSeedBudget = time.Second
+)
+
+// seed makes the promoted target know the newest message ids that it holds. What comes of it goes into the next views.
+func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) error {
+	a := st.Attempt
+	job := dedup.Job{Member: a.Target, MaxIDs: maxIDs, LastSeq: a.LastSeq}
+	if a.Kind == policy.KindSwitchover {
+		job.Budget = plannedSeedBudget
+	} else {
+		job.Outage = a.Outage + time.Since(a.BeganAt)
+	}
+	failpoint(s.stream, "before-seed")
+	account, err := s.h.seedOnce(ctx, a.Target.Site, job)
+	failpoint(s.stream, "after-seed")
+	switch {
+	case err == nil:
+		s.seeded = &policy.SeedRecord{Seeded: account.Seeded, Known: account.Known, LeftOut: account.LeftOut, Why: account.Why,
+			Skipped: account.Skipped, Burned: account.Burned, Took: account.Took}
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	s.h.o.Log.Warn("message ids not seeded", "stream", s.stream, "member", a.Target.String(), "error", err)
+	if s.seedFailures++; s.seedFailures >= seedTries {
+		s.seeded = &policy.SeedRecord{Skipped: err.Error()}
+	}
+	return nil
+}
+
+func (h *Hands) seedOnce(ctx context.Context, site string, job dedup.Job) (dedup.Account, error) {
+	conn, err := h.writer(ctx, site)
+	if err != nil {
+		return dedup.Account{}, err
+	}
+	if err := h.verify(ctx); err != nil {
+		return dedup.Account{}, fmt.Errorf("not sent: %w", err)
+	}
+	return dedup.Seed(ctx, conn, job)
+}
