@@ -17,6 +17,7 @@ type record struct {
 	Aborted   int
 	Abandoned int
 	Adopted   int
+	ahead     int // fences ahead of the threshold
 }
 
 func newRecord() record {
@@ -27,6 +28,10 @@ func newRecord() record {
 func (r *record) command(s *Sim, c policy.Command) {
 	switch {
 	case c.Begin != nil:
+		if c.Begin.Attempt.Kind == policy.KindFence {
+			r.ahead++
+			return
+		}
 		r.Begun++
 		if c.Begin.Attempt.Kind == policy.KindSwitchover {
 			r.switched++
