@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,15 +43,16 @@ type Aftercare struct {
 	BeganAt time.Time    `json:"began_at"`
 }
 
-// Archive names what the care archives, apart from what other members of the stream had to archive in the epoch.
-func (c Aftercare) Archive(stream string) string {
+// Of tells the archive of this care from the others of its failover: "" for the first return of the former primary.
+func (c Aftercare) Of() string {
+	var of []string
 	if c.Kind == CareRepoint {
-		stream += "_" + c.Member.Site
+		of = append(of, c.Member.Site)
 	}
 	if c.Again > 0 {
-		stream += fmt.Sprintf("_again%d", c.Again)
+		of = append(of, fmt.Sprint("again", c.Again))
 	}
-	return stream
+	return strings.Join(of, "-")
 }
 
 // Tail is the verified account of what a member held above the fork.
@@ -64,7 +66,12 @@ type Tail struct {
 	MemberLast uint64 `json:"member_last"`
 	First      uint64 `json:"first,omitempty"` // sequences on the member
 	Last       uint64 `json:"last,omitempty"`
-	Messages   uint64 `json:"messages"`
+	// FirstAt and LastAt are when the member stored them, by its servers' clock.
+	FirstAt time.Time `json:"first_at,omitzero"`
+	LastAt  time.Time `json:"last_at,omitzero"`
+	// Captured are those of them that it stored after the new primary was bound.
+	Captured Stored `json:"captured,omitzero"`
+	Messages uint64 `json:"messages"`
 	// OnPrimary counts those of them that the new primary holds as well.
 	OnPrimary uint64 `json:"on_primary"`
 	Bytes     uint64 `json:"bytes"`
@@ -80,6 +87,8 @@ type CareViews struct {
 	Archive *Tail
 	// Waited is the time since this leader saw an open delete of the member first.
 	Waited time.Duration
+	// Replayed is what became of the archive's messages in this step's replay.
+	Replayed *Replay
 	// ArchiveStands says that the archive of the logged account is there, whole, or that it needs none.
 	ArchiveStands bool
 }
@@ -130,8 +139,8 @@ func (st StreamState) careOf(sr StreamRules, id MemberID) CareKind {
 	shape, err := ShapeOf(m.Config)
 	switch {
 	case id == st.Primary:
-	case m.Follows != (MemberID{}) && r.Evidence == NotFound:
-		if _, late := m.openOf(WriteDelete); late || m.Deleted {
+	case m.Retired == 0 && r.Evidence == NotFound:
+		if _, late := m.openOf(WriteDelete); late && m.Follows != (MemberID{}) || m.Deleted {
 			return CareRepoint
 		}
 	case m.Retired > 0 && m.Deleted:
@@ -183,6 +192,8 @@ func EnsureCare(st StreamState, sr StreamRules, node string, id MemberID, v Care
 		return e.seal()
 	case PhaseArchive:
 		return e.archive()
+	case PhaseReplay:
+		return e.replay()
 	case PhaseArchived:
 		return e.archived()
 	case PhaseDelete:
@@ -273,6 +284,21 @@ func (e carer) archive() Move {
 			t.Messages, e.c.Member, t.Fork, t.Stream, t.Site, e.st.Primary, t.OnPrimary)
 	}
 	m.Care.Tail = &t
+	m.Care.Replay = e.sr.Salvage == SalvageReplay && t.Messages > t.OnPrimary
+	return m
+}
+
+// replay has the archive's messages that the primary lacks published to it, by whoever carries the steps out.
+func (e carer) replay() Move {
+	if e.v.Replayed == nil {
+		return Move{Kind: MoveReplay}
+	}
+	r := *e.v.Replayed
+	m := e.done("%d messages of %s are published again; %s has %d of its own", r.Replayed+r.Already, e.c.Tail.Stream, e.st.Primary, r.OnPrimary)
+	if left := r.Superseded + r.Failed; left > 0 {
+		m = e.done("%d messages of %s are published again, %d are not: `understudy salvage show %s`", r.Replayed+r.Already, e.c.Tail.Stream, left, e.c.Tail.Stream)
+	}
+	m.Care.Replayed = &r
 	return m
 }
 

@@ -34,14 +34,20 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Decision.Stream, c, (*StreamState).decided)
 	case c.Approve != nil:
 		return applyStream(s, c.Approve.Stream, c, (*StreamState).approve)
+	case c.Carry != nil:
+		return applyStream(s, c.Carry.Stream, c, (*StreamState).carry)
 	case c.Care != nil:
 		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
+	case c.Adopt != nil:
+		return applyStream(s, c.Adopt.Stream, c, (*StreamState).adopt)
 	case c.Hold != nil:
 		return applyHold(s, c)
 	case c.Override != nil:
 		return s.override(c), nil
+	case len(c.All) > 0:
+		return applyAll(s, c)
 	}
 	return s, refuse("the command is empty")
 }
@@ -164,6 +170,7 @@ func (st *StreamState) begin(s *State, c Command) error {
 			return err
 		}
 	}
+	a.Carried, a.Consumers, a.ConsumersFrozen = nil, nil, false
 	a.Phase, a.PromoteOpened, a.DeleteOpened, a.ParkOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, false, nil, c.At
 	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
 	from := st.Members[a.From.String()]
@@ -217,6 +224,9 @@ func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error 
 			return refuse("write %s is open", w.ID)
 		}
 	}
+	if a.Phase == PhaseConsumers && !a.settled() {
+		return refuse("not every consumer is settled")
+	}
 	a.Steps = append(a.Steps, StepRecord{Phase: a.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
 	a.FenceDebt = a.FenceDebt || r.FenceDebt
 	if r.LastSeq > 0 {
@@ -254,9 +264,9 @@ func (st *StreamState) blocksEnd() (Write, bool) {
 
 func (st *StreamState) complete(s *State, at time.Time) {
 	a := *st.Attempt
-	a.EndedAt = at
+	a.EndedAt, a.Consumers, a.Carried = at, a.outcomes(), nil
 	from := st.Members[a.From.String()]
-	from.Retired = a.Epoch
+	from.Retired, from.ReplacedAt = a.Epoch, a.boundAt()
 	if from.Want == nil || from.Want.Kind != ShapeParked {
 		from.Want, from.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(a.From)}}, ""
 	}
@@ -275,8 +285,21 @@ func (st *StreamState) complete(s *State, at time.Time) {
 		return
 	}
 	st.CompletedAt = at
+	if a.DeleteOpened {
+		st.Lost += a.Loss.AtLeast
+	}
 	s.countOutage(a.From.Site, at, a.Rules)
 	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))
+}
+
+// boundAt is when the target was seen bound; zero before.
+func (a Attempt) boundAt() time.Time {
+	for _, s := range a.Steps {
+		if s.Phase == PhaseBind {
+			return s.At
+		}
+	}
+	return time.Time{}
 }
 
 // leaveBehind notes of every other member from where on it may differ from the new primary. What followed a primary that
@@ -317,7 +340,7 @@ func (s *State) countOutage(site string, at time.Time, r StreamRules) {
 
 func (st *StreamState) aborted(s *State, at time.Time) {
 	a := *st.Attempt
-	a.EndedAt = at
+	a.EndedAt, a.Carried = at, nil
 	st.giveBack(a.From)
 	st.Attempt, st.Last = nil, &a
 	s.note(at, st.Name, a.Epoch, string(a.Kind)+"_aborted", a.Abort)

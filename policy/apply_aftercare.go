@@ -118,7 +118,7 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 	m := st.Members[key]
 	switch c.Phase {
 	case PhaseSeal:
-		m.sealed() // by a seal whose copy the server refused, perhaps
+		m.closeUpdates()
 		st.Members[key] = m
 	case PhaseArchive:
 		if r.Tail == nil {
@@ -131,7 +131,11 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 		if c.Kind == CareReturn || c.Tail.Messages > 0 {
 			st.salvaged(c)
 			s.note(at, st.Name, c.Epoch, "tail_salvaged", r.Reason)
+			st.measured(s, at, c)
 		}
+	case PhaseReplay:
+		st.replayed(c, r.Replayed)
+		s.note(at, st.Name, c.Epoch, "tail_replayed", r.Reason)
 	case PhaseDelete:
 		if !m.Deleted {
 			return refuse("%s is not deleted", c.Member)
@@ -143,7 +147,11 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 		c.Follow = m.Follows
 	}
 	c.Steps = append(append([]StepRecord(nil), c.Steps...), StepRecord{Phase: c.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
-	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), c.Phase.Row().Next
+	next := c.Phase.Row().Next
+	if c.Phase == PhaseArchive && r.Replay {
+		next = PhaseReplay
+	}
+	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), next
 	if c.Phase == PhaseRejoined {
 		st.rejoined(s, at, c)
 		return nil
@@ -164,12 +172,22 @@ func (st *StreamState) salvaged(c Aftercare) {
 	st.Archives = append(st.Archives, a)
 }
 
+// replayed enters what became of an archive's messages.
+func (st *StreamState) replayed(c Aftercare, r *Replay) {
+	st.Archives = slices.Clone(st.Archives)
+	for i, a := range st.Archives {
+		if a.Member == c.Member && a.Epoch == c.Epoch {
+			st.Archives[i].Replay = r
+		}
+	}
+}
+
 // rejoined ends the care: the member is a mirror like any other, and what it was counts no more.
 func (st *StreamState) rejoined(s *State, at time.Time, c Aftercare) {
 	key := c.Member.String()
 	m := st.Members[key]
 	m.Retired, m.Abandoned, m.Promoted = 0, 0, 0 // a failover in between may have made it a stray
-	m.FencedAt, m.Gone, m.Recreated = time.Time{}, false, time.Time{}
+	m.FencedAt, m.ReplacedAt, m.Gone, m.Recreated = time.Time{}, time.Time{}, false, time.Time{}
 	st.Members[key] = m
 	delete(st.Aftercare, key)
 	s.note(at, st.Name, c.Epoch, "rejoined", reasonf(Healthy, "%s is a mirror of %s", c.Member, c.Follow))
@@ -210,19 +228,9 @@ func (m *MemberState) openedCare(st *StreamState, w Write) {
 	}
 }
 
-// closedCare notes that a write of a care has taken effect.
-func (m *MemberState) closedCare(w Write) {
-	switch w.Kind {
-	case WriteSeal:
-		m.sealed()
-	case WriteCreate:
-		m.Deleted = false
-	}
-}
-
-// sealed closes what was sent to the member before it was sealed, and is still on its way: a sealed stream takes no update
-// any more, and the server will refuse it.
-func (m *MemberState) sealed() {
+// closeUpdates closes what was sent to a stream before it was seen sealed: it takes no update any more, and refuses what is
+// still on its way.
+func (m *MemberState) closeUpdates() {
 	for i := range m.Writes {
 		if w := &m.Writes[i]; w.Open() && w.Kind != WriteDelete {
 			w.Closed, w.Config, w.Detail = ClosedRefused, nil, "the stream is sealed"
@@ -247,6 +255,9 @@ func (st *StreamState) returnAgain(key string) {
 	}
 	m.Want, m.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(m.ID)}}, ""
 	m.Retired, m.FencedAt, m.ForkLimit = st.Epoch, time.Time{}, 0
+	if st.Last != nil {
+		m.ReplacedAt = st.Last.boundAt()
+	}
 	st.Members[key] = m
 	delete(st.Aftercare, key)
 }
@@ -262,6 +273,9 @@ type CareCommand struct {
 	Reason  Reason        `json:"reason,omitzero"`
 	Took    time.Duration `json:"took,omitempty"`
 	Tail    *Tail         `json:"tail,omitempty"`
+	// Replay says that the archive is to be published again, and Replayed what became of that.
+	Replay   bool    `json:"replay,omitempty"`
+	Replayed *Replay `json:"replayed,omitempty"`
 	// By and Place are those of a person who asks for the rejoin.
 	By    string          `json:"by,omitempty"`
 	Place json.RawMessage `json:"place,omitempty"`
@@ -273,4 +287,24 @@ type Archive struct {
 	Member MemberID `json:"member"`
 	Epoch  uint64   `json:"epoch"`
 	Again  int      `json:"again,omitempty"` // see Aftercare
+	// Replay is what became of its messages when it was published again by itself; nil when it was not.
+	Replay *Replay `json:"replay,omitempty"`
+}
+
+// Replay counts what became of an archive's messages; the counts add up to all of them.
+type Replay struct {
+	Replayed   uint64 `json:"replayed"`   // published again
+	OnPrimary  uint64 `json:"on_primary"` // the primary has, or had, its own copy
+	Already    uint64 `json:"already"`    // by an earlier replay
+	Superseded uint64 `json:"superseded"` // the primary keeps the last of a subject, and has a newer one
+	Failed     uint64 `json:"failed"`
+}
+
+// Waiting is how many messages of an archive the primary lacks, as far as this log knows: what a person replays counts in
+// the archive itself.
+func (a Archive) Waiting() uint64 {
+	if a.Replay != nil {
+		return a.Replay.Superseded + a.Replay.Failed
+	}
+	return a.Messages - min(a.OnPrimary, a.Messages)
 }

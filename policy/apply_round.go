@@ -131,7 +131,7 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 			m.Best = &b
 		}
 	}
-	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary {
+	if shape, err := ShapeOf(m.Config); err == nil && shape.Kind == ShapeBound && m.ID == st.Primary && (m.Want == nil || shape.Equal(*m.Want)) {
 		m.Original = m.Config
 	}
 	ours := m.Deleted || st.Attempt != nil && st.Attempt.DeleteOpened && m.ID == st.Attempt.From
@@ -200,6 +200,20 @@ func (r StreamRound) withoutConfigs() StreamRound {
 		r.Members[key] = m
 	}
 	return r
+}
+
+// WithConfigs returns a round's members with the raw configs that it leaves out because the log holds them.
+func (s StreamState) WithConfigs(r StreamRound) map[string]MemberRound {
+	members := make(map[string]MemberRound, len(r.Members))
+	for key, m := range r.Members {
+		if m.Now != nil && m.Now.Config == nil && m.Now.ConfigSum == s.Members[key].ConfigSum {
+			now := *m.Now
+			now.Config = s.Members[key].Config
+			m.Now = &now
+		}
+		members[key] = m
+	}
+	return members
 }
 
 func bare(s *Snapshot) *Snapshot {

@@ -91,6 +91,9 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 	if allowed.member != w.Member || !slices.Contains(allowed.phases, a.Phase) {
 		return refuse("a %s of %s has no place at %s", w.Kind, w.Member, a.Phase)
 	}
+	if name, open := a.openReset(); open && w.Kind == WriteBind {
+		return refuse("the reset of consumer %s is open", name)
+	}
 	if w.Kind == WritePromote && !a.PromoteOpened {
 		if reason, ok := st.evidenceStands(); !ok && !a.planned() {
 			return refuse("the newest round does not agree that %s is down: %s", a.From, reason.Text)
@@ -131,8 +134,8 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted, m.Gone = true, false
 	}
-	if took := c.How == ClosedReplied || c.How == ClosedSeen; took {
-		m.closedCare(*w)
+	if w.Kind == WriteCreate && (c.How == ClosedReplied || c.How == ClosedSeen) {
+		m.Deleted = false
 	}
 	undone := c.How == ClosedRefused || c.How == ClosedNotSent
 	if a := st.Attempt; a != nil && w.Kind == WriteDelete && undone {

@@ -24,6 +24,10 @@ type Command struct {
 	Override *OverrideCommand `json:"override,omitempty"`
 	Abandon  *AbandonCommand  `json:"abandon,omitempty"`
 	Care     *CareCommand     `json:"care,omitempty"`
+	Carry    *CarryCommand    `json:"carry,omitempty"`
+	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
+	// All are taken together, in their order, or none is. They hold no others, and are stamped by this one.
+	All []Command `json:"all,omitempty"`
 }
 
 // RoundCommand carries the rounds of the streams that changed or are not up.

@@ -68,7 +68,7 @@ func decideRunning(q *question) Action {
 	}
 	reason := reasonf(InProgress, "%s %d to %s is at %s", a.Kind, a.Epoch, a.Target, a.Phase)
 	if a.Waiting.Code != "" && a.Waiting.Code != InProgress {
-		reason = a.Waiting
+		reason = adoptRemedy(a.Waiting, q.st.Name)
 	}
 	return Action{Kind: ActStep, Reason: reason}
 }

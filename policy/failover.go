@@ -25,6 +25,8 @@ func Ensure(st StreamState, node string, v Views) Move {
 		return e.promote()
 	case PhaseSeed:
 		return e.seed()
+	case PhaseConsumers:
+		return e.consumers()
 	case PhaseBind:
 		return e.bind()
 	case PhaseVerify:
@@ -94,6 +96,9 @@ func (e ensurer) confirm() Move {
 	}
 	if m, ok := e.targetStands(); !ok {
 		return m
+	}
+	if !e.a.ConsumersFrozen {
+		return Move{Kind: MoveFreeze}
 	}
 	return e.done("%s is still down, %s stands at sequence %d", e.a.From, e.a.Target, e.target().Snapshot.LastSeq)
 }
@@ -256,6 +261,9 @@ func (e ensurer) verify() Move {
 			return Move{Kind: MoveSend, Write: w, Resend: true}
 		}
 		return e.wait(WriteOpen, "write %s (%s of %s) may still take effect", w.ID, w.Kind, w.Member)
+	}
+	if len(e.a.Carried) > 0 && !e.v.Released {
+		return Move{Kind: MoveRelease}
 	}
 	return e.done("%s takes %s, and nobody else does", e.a.Target, list(e.a.Subjects))
 }

@@ -62,7 +62,10 @@ func namesAll(st StreamState, sr StreamRules) (Reason, bool) {
 	return Reason{}, true
 }
 
-func gateMembership(q *question) (Reason, bool) { return membership(q.st, q.sr) }
+func gateMembership(q *question) (Reason, bool) {
+	reason, ok := membership(q.st, q.sr)
+	return adoptRemedy(reason, q.st.Name), ok
+}
 
 func gateOpenWrites(q *question) (Reason, bool) {
 	for _, w := range q.st.openWrites() {

@@ -32,7 +32,7 @@ func stand(st StreamState, id MemberID) (standing, Reason) {
 	}
 	stamp := StampOf(m.Config)
 	if stamp.Write != "" {
-		if _, known := m.find(stamp.Write); !known {
+		if _, known := m.find(stamp.Write); !known && stamp.Write.Epoch() >= st.Adopted {
 			return lost, reasonf(StateLost, "%s bears write %s, which the log does not know: the log was lost or restored from an old copy", id, stamp.Write)
 		}
 	}
@@ -64,6 +64,8 @@ func standWritten(m MemberState, shape Shape, stamp Stamp) (standing, Reason) {
 	switch {
 	case shape.Equal(*m.Want), m.Abandoned > 0 && shape.Kind == ShapeMirror: // its promote may have been lost
 		return asWanted, Reason{}
+	case m.WantWrite == adoptedBare && stamp.Write == "":
+		return foreign, reasonf(ChangedOutside, "%s was taken over as %s, and is now %s: changed by somebody else", m.ID, m.Want, shape)
 	case m.WantWrite != "" && stamp.Write == m.WantWrite:
 		return foreign, reasonf(ChangedOutside, "%s was left %s by write %s, and is now %s: changed by somebody else", m.ID, m.Want, m.WantWrite, shape)
 	case shape.Kind == ShapeMirror && m.Want.Kind != ShapeMirror && m.Promoted == 0:

@@ -40,6 +40,8 @@ type Views struct {
 	DrainedKnown bool
 	// Seed is what came of this step's seeding; nil before it.
 	Seed *SeedRecord
+	// Released says that this step has ended the pauses of the carried consumers.
+	Released bool
 }
 
 // MoveKind is what a step does next.
@@ -54,8 +56,15 @@ const (
 	// MoveCare logs what a phase of a member's care came to; MoveArchive has its tail archived.
 	MoveCare    MoveKind = "care"
 	MoveArchive MoveKind = "archive"
+	// MoveReplay has an archive published again to the primary.
+	MoveReplay MoveKind = "replay"
 	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
 	MoveSeed MoveKind = "seed"
+	// MoveFreeze has the newest snapshot of the consumers put into the log, MoveCarry the consumers created and reset at the
+	// target, MoveRelease their pauses ended.
+	MoveFreeze  MoveKind = "freeze"
+	MoveCarry   MoveKind = "carry"
+	MoveRelease MoveKind = "release"
 )
 
 // Move is one move of a step: exactly what its kind names is set.

@@ -22,6 +22,7 @@ const (
 const (
 	PhaseSeal     Phase = "seal"
 	PhaseArchive  Phase = "archive"
+	PhaseReplay   Phase = "replay"
 	PhaseArchived Phase = "archived"
 	PhaseDelete   Phase = "delete"
 	PhaseCreate   Phase = "create"
@@ -38,12 +39,12 @@ type PhaseRow struct {
 	Abortable bool
 	// HoldStops phases do not start while held: a hold stops a running failover before promote or after verify.
 	HoldStops bool
-	// Planned rows are part of the sequence to come; until they are built the table skips them.
-	Planned bool
 	// SwitchoverOnly rows are skipped by a failover.
 	SwitchoverOnly bool
 	// Seeding rows are skipped by an attempt that seeds no message ids.
 	Seeding bool
+	// Carrying rows are skipped by a failover that knows of no consumers.
+	Carrying bool
 	// Final phases end the attempt.
 	Final bool
 }
@@ -54,7 +55,7 @@ var phaseTable = []PhaseRow{
 	{Phase: PhaseDrain, Next: PhasePromote, Abortable: true, SwitchoverOnly: true},
 	{Phase: PhasePromote, Next: PhaseSeed, Abortable: true}, // until a promote is logged, see Apply
 	{Phase: PhaseSeed, Next: PhaseConsumers, Seeding: true},
-	{Phase: PhaseConsumers, Next: PhaseBind, Planned: true},
+	{Phase: PhaseConsumers, Next: PhaseBind, Carrying: true},
 	{Phase: PhaseBind, Next: PhaseVerify},
 	{Phase: PhaseVerify, Next: PhaseDone},
 	{Phase: PhaseDone, Final: true},
@@ -62,7 +63,8 @@ var phaseTable = []PhaseRow{
 	{Phase: PhaseAborted, Final: true},
 
 	{Phase: PhaseSeal, Next: PhaseArchive, HoldStops: true},
-	{Phase: PhaseArchive, Next: PhaseArchived, HoldStops: true},
+	{Phase: PhaseArchive, Next: PhaseArchived, HoldStops: true}, // or replay, if the config wants that
+	{Phase: PhaseReplay, Next: PhaseArchived, HoldStops: true},
 	{Phase: PhaseArchived, Next: PhaseDelete, HoldStops: true},
 	{Phase: PhaseDelete, Next: PhaseCreate, HoldStops: true},
 	{Phase: PhaseCreate, Next: PhaseCatchUp, HoldStops: true},
@@ -83,7 +85,7 @@ func (p Phase) Row() PhaseRow {
 // next is the phase that follows in an attempt.
 func (a *Attempt) next() Phase {
 	n := a.Phase.Row().Next
-	for r := n.Row(); r.Planned || r.SwitchoverOnly && !a.planned() || r.Seeding && a.seeds() == 0; r = n.Row() {
+	for r := n.Row(); r.SwitchoverOnly && !a.planned() || r.Seeding && a.seeds() == 0 || r.Carrying && !a.carries(); r = n.Row() {
 		n = r.Next
 	}
 	return n

@@ -55,7 +55,7 @@ func drawCommand(t *rapid.T, s State) Command {
 	phase := rapid.SampledFrom([]Phase{"", PhaseConfirm, PhaseFence, PhasePromote, PhaseBind, PhaseVerify, PhaseAborting, PhaseDone})
 	kind := rapid.SampledFrom([]WriteKind{WritePark, WriteUnpark, WritePromote, WriteBind, WriteDelete}).Draw(t, "kind")
 	c := Command{Version: FormatVersion, At: time.Unix(rapid.Int64Range(0, 1e6).Draw(t, "at"), 0).UTC(), By: "wd"}
-	switch rapid.IntRange(0, 7).Draw(t, "what") {
+	switch rapid.IntRange(0, 8).Draw(t, "what") {
 	case 0:
 		a := Attempt{Epoch: epoch, From: id.Draw(t, "from"), Target: id.Draw(t, "target"), Subjects: []string{"events.>"}}
 		c.Begin = &BeginCommand{Stream: "EVENTS", Term: st.Clock.Term, Round: st.Clock.Round, Attempt: a}
@@ -71,6 +71,8 @@ func drawCommand(t *rapid.T, s State) Command {
 		c.Hold = &HoldCommand{Stream: rapid.SampledFrom([]string{"", "EVENTS", "OTHER"}).Draw(t, "stream"), Held: rapid.Bool().Draw(t, "held"), Version: rapid.Uint64Range(0, 2).Draw(t, "version")}
 	case 5:
 		c.Override = &OverrideCommand{Override: Override{ID: "o", By: "op"}}
+	case 8:
+		c.Adopt = drawAdoption(t, st)
 	case 6:
 		r := rapid.SampledFrom([]Agreement{AgreedUp, AgreedDown, AgreedParked, NotAgreed}).Draw(t, "agreement")
 		c.Round = &RoundCommand{Term: st.Clock.Term + rapid.Uint64Range(0, 1).Draw(t, "term"), Number: st.Clock.Round + rapid.Uint64Range(0, 2).Draw(t, "number"),

@@ -169,6 +169,8 @@ func (p *scene) do(verb string, args []string) []string {
 		return p.propose(Command{Override: &OverrideCommand{Override: o}})
 	case "abandon":
 		return p.propose(Command{Abandon: &AbandonCommand{Stream: "EVENTS", Site: args[0], By: "op"}})
+	case "adopt", "plan-adopt":
+		return p.adopt(verb == "adopt", args)
 	case "approve":
 		return p.approve()
 	case "ensure":
@@ -425,6 +427,10 @@ func (p *scene) views() Views {
 func (p *scene) ensure() []string {
 	st := p.state.Streams["EVENTS"]
 	m := Ensure(st, "wd-west", p.views())
+	if m.Kind == MoveFreeze { // there are no consumers
+		p.propose(Command{Carry: &CarryCommand{Stream: "EVENTS", Epoch: st.Epoch, Freeze: true}})
+		return p.ensure()
+	}
 	switch m.Kind {
 	case MoveClose:
 		return append([]string{fmt.Sprintf("close %s %s", m.Close.Write, m.Close.How)}, p.propose(Command{Close: &m.Close})...)

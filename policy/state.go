@@ -74,7 +74,10 @@ type StreamState struct {
 	Members map[string]MemberState `json:"members"`
 	// Epoch is the number of the newest attempt, an aborted one included.
 	Epoch uint64 `json:"epoch"`
-	Clock Clock  `json:"clock"`
+	// Adopted is the epoch in which a person took over what was there, 0 if nobody did: marks of before are known, even if the
+	// log does not hold their writes.
+	Adopted uint64 `json:"adopted,omitempty"`
+	Clock   Clock  `json:"clock"`
 	// Round is the newest logged round, and what Decide judges by.
 	Round   StreamRound `json:"round"`
 	Attempt *Attempt    `json:"attempt,omitempty"`
@@ -94,6 +97,9 @@ type StreamState struct {
 	Aftercare map[string]Aftercare `json:"aftercare,omitempty"`
 	// Archives are the tails that were archived and verified, oldest first.
 	Archives []Archive `json:"archives,omitempty"`
+	// Lost counts the messages that were given up with an origin that was deleted unread (release: delete): at least so many,
+	// until a copy of its store is salvaged.
+	Lost uint64 `json:"lost,omitempty"`
 	// DualCapture are the measured times in which a retired origin took messages, too.
 	DualCapture []Capture `json:"dual_capture,omitempty"`
 }
@@ -143,6 +149,8 @@ type MemberState struct {
 	Promoted uint64 `json:"promoted,omitempty"`
 	// Retired marks a former primary: fenced whenever it answers.
 	Retired uint64 `json:"retired,omitempty"` // the epoch that replaced it
+	// ReplacedAt is the wall time at which the primary of that epoch was seen bound.
+	ReplacedAt time.Time `json:"replaced_at,omitzero"`
 	// Abandoned is the failover in which a person gave this target up; it is fenced as a retired primary is.
 	Abandoned uint64 `json:"abandoned,omitempty"`
 	Deleted   bool   `json:"deleted,omitempty"` // by us
@@ -161,16 +169,6 @@ type MemberState struct {
 	SharesMeta []MemberID `json:"shares_meta,omitempty"`
 	// FencedAt is the wall time at which a retired member was first read back parked; zero: the fence is a debt.
 	FencedAt time.Time `json:"fenced_at,omitzero"`
-}
-
-// Capture measures the time in which a retired origin took messages beside the new primary.
-type Capture struct {
-	Member  MemberID  `json:"member"`
-	Epoch   uint64    `json:"epoch"`
-	SeenAt  time.Time `json:"seen_at"`          // first seen answering unparked
-	Fenced  time.Time `json:"fenced,omitzero"`  // read back parked
-	FromSeq uint64    `json:"from_seq"`         // its last_seq when first seen
-	ToSeq   uint64    `json:"to_seq,omitempty"` // its last_seq when read back parked
 }
 
 // Approval is a person's consent to one attempt as it was shown.
@@ -225,6 +223,12 @@ type Attempt struct {
 	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, that
 	// of the parked primary.
 	LastSeq uint64 `json:"last_seq,omitempty"`
+	// Carried are the durable consumers that the target is to have, ConsumersAt the wall time at which they stood so, and
+	// ConsumersFrozen says that they are all in the log. A finished attempt keeps the outcomes only.
+	Carried         []CarriedConsumer `json:"carried,omitempty"`
+	ConsumersAt     time.Time         `json:"consumers_at,omitzero"`
+	ConsumersFrozen bool              `json:"consumers_frozen,omitempty"`
+	Consumers       []ConsumerOutcome `json:"consumers,omitempty"`
 	// Seed is what came of making the target know the origin's newest message ids; nil when that was not wanted.
 	Seed *SeedRecord `json:"seed,omitempty"`
 	// Waiting is why the current phase does not go on; its code is InProgress while it does.

@@ -26,6 +26,13 @@ func (w WriteID) Epoch() uint64 {
 	return n
 }
 
+// Kind returns the second part, "" when the id is not one of ours.
+func (w WriteID) Kind() WriteKind {
+	_, rest, _ := strings.Cut(string(w), ".")
+	kind, _, _ := strings.Cut(rest, ".")
+	return WriteKind(kind)
+}
+
 // WriteKind is what a write does to its member.
 type WriteKind string
 

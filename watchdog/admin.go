@@ -20,7 +20,7 @@ func (s *service) Do(ctx context.Context, r api.Request) api.Response {
 		return s.reload()
 	case "signal":
 		return s.signalCommand(ctx, r)
-	case "hold", "resume", "approve", "failover", "transfer", "switchover", "rejoin":
+	case "hold", "resume", "approve", "failover", "adopt", "transfer", "switchover", "rejoin":
 	default:
 		return failed(fmt.Errorf("command %q is not known", r.Verb))
 	}
@@ -108,6 +108,8 @@ func (l *live) do(ctx context.Context, s *service, r api.Request) (api.Response,
 		return l.hold(ctx, s, r)
 	case "approve":
 		return l.approve(ctx, s, r)
+	case "adopt":
+		return l.adopt(ctx, s, r)
 	case "transfer":
 		return l.transfer(ctx, s, r)
 	case api.VerbSwitchover:

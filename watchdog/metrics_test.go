@@ -75,7 +75,11 @@ func TestStreamMetrics(t *testing.T) {
 		}, map[string]float64{"origin_up EVENTS": -1, "outage_seconds EVENTS": 1}, ""},
 		"captures": {func(b *streamBuilder) {
 			b.st.DualCapture = []policy.Capture{{SeenAt: began.Add(-time.Minute), Fenced: began.Add(-50 * time.Second)}, {SeenAt: began.Add(-5 * time.Second)}}
-		}, map[string]float64{"dual_capture_seconds EVENTS": 15}, ""},
+		}, map[string]float64{"dual_capture_seconds EVENTS": 15, "dual_capture_messages EVENTS": 0}, ""},
+		"captures, measured": {func(b *streamBuilder) {
+			b.st.DualCapture = []policy.Capture{{SeenAt: began.Add(-time.Minute), Fenced: began.Add(-50 * time.Second),
+				Stored: &policy.Stored{Messages: 3, FirstAt: began.Add(-62 * time.Second), LastAt: began.Add(-50 * time.Second)}}}
+		}, map[string]float64{"dual_capture_seconds EVENTS": 12, "dual_capture_messages EVENTS": 3}, ""},
 		"clocks differ": {func(b *streamBuilder) { b.st.DualCapture = []policy.Capture{{SeenAt: began.Add(time.Second)}} },
 			map[string]float64{"dual_capture_seconds EVENTS": 0}, ""},
 		"no view": {notLive, map[string]float64{}, "origin_up EVENTS"},

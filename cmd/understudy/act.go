@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/user"
@@ -50,15 +51,20 @@ func (a *app) doBy(ctx context.Context, c *api.Client, r api.Request) error {
 	if err != nil {
 		return err
 	}
+	return a.outcome(ctx, c, r, resp, a.stdout)
+}
+
+// outcome prints what came of a command, and turns it into the exit code.
+func (a *app) outcome(ctx context.Context, c *api.Client, r api.Request, resp api.Response, w io.Writer) error {
 	if done := resp.Outcome == api.OutcomeDone; done || len(resp.Streams) > 1 { // of one stream, the error says it all
 		for _, name := range slices.Sorted(maps.Keys(resp.Streams)) {
-			fmt.Fprintf(a.stdout, "%s: %s\n", name, clean(reasonText(resp.Streams[name])))
+			fmt.Fprintf(w, "%s: %s\n", name, clean(reasonText(resp.Streams[name])))
 		}
 	}
 	switch resp.Outcome {
 	case api.OutcomeDone:
 		if len(resp.Streams) == 0 {
-			fmt.Fprintln(a.stdout, "done:", clean(resp.Reason.Text))
+			fmt.Fprintln(w, "done:", clean(resp.Reason.Text))
 		}
 		return nil
 	case api.OutcomeRefused:

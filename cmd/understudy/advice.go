@@ -20,6 +20,9 @@ func nextStep(s api.StreamStatus) string {
 	return strings.ReplaceAll(step, "STREAM", s.Name)
 }
 
+// adoptStep shows first what it would do.
+const adoptStep = "`understudy adopt STREAM --dry-run`, then without"
+
 // advice is "" for a code that this build does not know.
 func advice(c policy.Code) string {
 	if text := evidenceAdvice(c); text != "" {
@@ -31,9 +34,10 @@ func advice(c policy.Code) string {
 	case policy.ConfigMismatch:
 		return "make the configs equal (`understudy config show --hash` on each host), then `understudy reload` on each"
 	case policy.ChangedOutside:
-		return "put the named stream back to what it should be (`nats stream edit`); Understudy does not fight a hand"
+		return "put the named stream back to what it should be (`nats stream edit`), or take it over as it is: " + adoptStep
 	case policy.StateLost:
-		return "the raft store is older than the streams: restore the newest store of any watchdog"
+		return "the raft store is older than the streams: restore the newest store of any watchdog or, if there is none, take over what " +
+			"is there: " + adoptStep
 	case policy.WriteOpen:
 		return "wait until the write shows its effect; the server that it went to may be paused"
 	case policy.NoQuorum:
@@ -89,9 +93,9 @@ func evidenceAdvice(c policy.Code) string {
 	case policy.ClockSlow:
 		return "look at the load of the leader's machine: it does not keep time"
 	case policy.OriginDeleted:
-		return "if that was a mistake, create it anew or promote a mirror by hand; it is never taken for an outage"
+		return "it is never taken for an outage: create it anew or promote a mirror by hand (`nats stream edit`), then " + adoptStep
 	case policy.OriginRecreated:
-		return "the mirrors followed another stream of that name: find out which one holds the data"
+		return "the mirrors followed another stream of that name: find out which one holds the data; if the new one is meant to stay, " + adoptStep
 	case policy.MetaQuorumLost:
 		return "bring servers of the meta group back; nats-server 2.15 has $JS.API.META.RESCUE for the worst case"
 	}

@@ -27,6 +27,9 @@ func demoCommand(a *app) *cobra.Command {
 and show what the watchdogs see, decide and do. Then every acked message is accounted for, also from a copy of the dead
 origin's store. It takes half a minute, listens on loopback only, and leaves nothing behind.
 
+With --story it goes on: the old origin returns with messages that nobody else has, is fenced, its tail is archived and
+replayed, it is made a mirror, and a switchover makes it the primary again, while everybody publishes.
+
 The exit code is 0 when the right thing happened, which is not always a failover.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,6 +51,7 @@ The exit code is 0 when the right thing happened, which is not always a failover
 	f.StringVar(&fault, "fault", "kill", "what happens to the origin: kill, shutdown, pause, partition, flap, delete or credentials")
 	f.StringVar(&mode, "mode", "unattended", "the watchdogs' mode: alert-only, manual or unattended")
 	f.DurationVar(&o.After, "after", demo.MinThreshold, "how long an outage is permanent")
+	f.BoolVar(&o.Story, "story", false, "go on after the failover until the origin is the primary again (fault kill, shutdown, pause or partition)")
 	f.BoolVar(&o.SpareLeader, "spare-leader", false, "leave the watchdogs' leadership at a surviving site")
 	f.BoolVar(&o.JSON, "json", false, "print the timeline as JSON lines, and the result as the last one")
 	f.BoolVar(&o.Keep, "keep", false, "keep the configs, logs and stores")

@@ -22,15 +22,15 @@ var allowed = map[string][]string{
 	"watchdog/jsapi":    {},
 	"watchdog/look":     {"policy", "watchdog/jsapi"},
 	"watchdog/probe":    {"policy", "watchdog/jsapi", "watchdog/look"},
-	"watchdog/salvage":  {"policy", "watchdog/jsapi", "watchdog/natslab"},
+	"watchdog/salvage":  {"policy", "watchdog/jsapi", "watchdog/natslab"}, // of the last one only the reader of dead stores
 	"watchdog/dedup":    {"policy", "watchdog/jsapi"},
-	"watchdog/failover": {"policy", "watchdog/dedup", "watchdog/jsapi", "watchdog/look", "watchdog/salvage"},
+	"watchdog/failover": {"policy", "watchdog/consumers", "watchdog/dedup", "watchdog/jsapi", "watchdog/look", "watchdog/salvage"},
 	"watchdog/api":      {"policy"},
 	"watchdog/config":   {"policy", "election"}, // what the peers accept as a certificate
 	"watchdog/natslab":  {},
 	"watchdog":          {"policy", "election", "watchdog/api", "watchdog/config", "watchdog/failover", "watchdog/jsapi", "watchdog/probe", "watchdog/salvage"},
 	"watchdog/grouplab": {"policy", "watchdog", "watchdog/api", "watchdog/config", "watchdog/natslab"},
-	"watchdog/demo":     {"policy", "watchdog/api", "watchdog/grouplab", "watchdog/natslab"},
+	"watchdog/demo":     {"policy", "watchdog/api", "watchdog/grouplab", "watchdog/jsapi", "watchdog/natslab", "watchdog/salvage"},
 	"cmd/understudy":    {"policy", "watchdog", "election"}, // the errors that have exit codes of their own
 	"cmd/bench":         {"policy", "watchdog"},
 }

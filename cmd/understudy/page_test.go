@@ -32,6 +32,22 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// adoption is one with everything to tell.
+var adoption = policy.Adoption{Primary: west, Epoch: 3, Ends: "failover 2", Closed: []policy.WriteID{"2.park.1", "2.unpark.2"}, Members: []policy.Adopted{
+	{ID: east, Role: policy.RoleRetired, Text: "is not seen (timeout); it was the primary, and will be parked when it answers"},
+	{ID: policy.MemberID{Site: "eu", Stream: "EVENTS_EU"}, Role: policy.RoleForgotten, Text: "was deleted; it is forgotten until it comes back"},
+	{ID: west, Role: policy.RolePrimary, Text: "holds events.>"},
+}}
+
+// TestAdoptionPage holds what `adopt` prints, with and without --dry-run.
+func TestAdoptionPage(t *testing.T) {
+	got := ""
+	for _, dry := range []bool{true, false} {
+		got += adoptionPage(api.Request{Stream: "EVENTS", DryRun: dry}, adoption) + "\n"
+	}
+	golden(t, filepath.Join("testdata", "pages", "adoption.txt"), got)
+}
+
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {
@@ -65,6 +81,10 @@ func situations() map[string]api.Status {
 	loss.Loss, loss.WouldHave, loss.Mode = policy.Loss{AtLeast: 12000, Estimated: 12400, Known: true}, 1, policy.ModeAlertOnly
 	loss.Members[2].Eligible, loss.Members[2].Reason, loss.Members[2].Text = false, "filtered", "it holds only events.eu.>"
 
+	changed := downStream(7_000, policy.ChangedOutside, "west/EVENTS_W should be a mirror, but is bound to events.>, and not by a write of ours; "+
+		"undo that, or take it over: `understudy adopt EVENTS`")
+	changed.Members[1].Eligible, changed.Members[1].Reason, changed.Members[1].Text = false, "wrong_upstream", "it is not a mirror of east/EVENTS"
+
 	blind := downStream(0, policy.Blind, "no watchdog can tell how east/EVENTS is: wd-east auth_error, wd-west auth_error, wd-eu auth_error")
 	blind.State = api.StateUnknown
 	for i := range blind.Observers {
@@ -76,7 +96,7 @@ func situations() map[string]api.Status {
 	lost.Peers[0].Leader, lost.Peers[2].Fresh, lost.Peers[1].ConfigHash = false, false, "ffff"
 
 	return map[string]api.Status{
-		"healthy": healthy, "pending": group(pending), "loss": group(loss), "lost": lost,
+		"healthy": healthy, "pending": group(pending), "changed": group(changed), "loss": group(loss), "lost": lost,
 		"running": group(runningStream()), "returned": group(returnedStream()), "many": group(append([]api.StreamStatus{loss}, many()...)...),
 	}
 }
@@ -139,7 +159,9 @@ func returnedStream() api.StreamStatus {
 	s.Members[1].Role, s.Members[1].Reason, s.Members[1].Text = "retired", "wrong_upstream", "it was the primary until failover 3"
 	s.Last = &policy.Attempt{Epoch: 3, From: east, Target: west, Phase: policy.PhaseDone, EndedAt: noon.Add(5 * time.Second)}
 	s.DualCapture = []policy.Capture{{Member: east, Epoch: 3, SeenAt: noon, Fenced: noon.Add(1500 * time.Millisecond), FromSeq: 20, ToSeq: 27},
-		{Member: east, Epoch: 3, SeenAt: noon.Add(time.Hour), FromSeq: 27}}
+		{Member: east, Epoch: 3, SeenAt: noon.Add(time.Hour), FromSeq: 27},
+		{Member: east, Epoch: 2, Fenced: noon, Stored: &policy.Stored{Messages: 7, First: 12, Last: 18, FirstAt: noon.Add(-2 * time.Second), LastAt: noon}},
+		{Member: east, Epoch: 1, SeenAt: noon, Fenced: noon.Add(time.Second), Stored: &policy.Stored{}}}
 	return s
 }
 

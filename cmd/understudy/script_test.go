@@ -72,10 +72,24 @@ func (known) Do(_ context.Context, r api.Request) api.Response {
 		api.VerbFailover: api.OutcomeRetry, api.VerbReload: api.OutcomeFailed, api.VerbSignal: api.OutcomeDone}[r.Verb]
 	resp := api.Response{Outcome: outcome, Reason: policy.Reason{Code: policy.Held, Text: r.Verb + " " + r.Stream + r.Signal}}
 	switch {
+	case r.Verb == api.VerbAdopt:
+		return adopted(r)
 	case r.Verb == api.VerbReload:
 		resp.Problems = []string{"u.yaml:3:7: mode: bad", "u.yaml:4:10: outage.afer: unknown"}
 	case r.Signal == "TERM":
 		resp.Outcome = api.OutcomeFailed
+	}
+	return resp
+}
+
+// adopted takes EVENTS over, and refuses ORDERS.
+func adopted(r api.Request) api.Response {
+	if r.Stream == "ORDERS" {
+		return api.Response{Outcome: api.OutcomeRefused, Reason: policy.Reason{Text: "east/ORDERS and west/ORDERS_W both hold orders.>"}}
+	}
+	resp := api.Response{Outcome: api.OutcomeDone, Adoption: &adoption, Reason: policy.Reason{Code: policy.Healthy, Text: "west/EVENTS_W is the primary of EVENTS"}}
+	if r.DryRun {
+		resp.Reason.Text = "a dry run: nothing was changed"
 	}
 	return resp
 }

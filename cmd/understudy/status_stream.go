@@ -56,7 +56,14 @@ func (p *page) remarks(s api.StreamStatus) {
 }
 
 func captureText(c policy.Capture) string {
-	if c.Fenced.IsZero() {
+	switch {
+	case c.Stored != nil && c.Stored.Messages > 0:
+		return fmt.Sprintf("dual capture: %s stored %d messages (%d to %d), too, in %s until %s; they are archived", c.Member, c.Stored.Messages,
+			c.Stored.First, c.Stored.Last, span(c.Stored.Span()), at(c.Stored.LastAt))
+	case c.Stored != nil:
+		return fmt.Sprintf("dual capture: %s could have taken messages, too, for %s until %s, and took none", c.Member,
+			span(c.Exposed(c.Fenced)), at(c.Fenced))
+	case c.Fenced.IsZero():
 		return fmt.Sprintf("DUAL CAPTURE: %s takes messages, too, since %s (sequence %d)", c.Member, at(c.SeenAt), c.FromSeq)
 	}
 	return fmt.Sprintf("dual capture: %s took messages %d to %d, too, for %s until %s", c.Member, c.FromSeq+1, max(c.ToSeq, c.FromSeq),

@@ -16,6 +16,7 @@ type record struct {
 	Done      int
 	Aborted   int
 	Abandoned int
+	Adopted   int
 }
 
 func newRecord() record {
@@ -83,7 +84,7 @@ func (r *record) deleted(s *Sim, w policy.Write, mirror bool, held []int) {
 		s.fail("the primary %s was deleted by %s", w.Member, w.ID)
 	}
 	for _, id := range held {
-		if !s.safe(id) && !(mirror && s.held(id)) {
+		if !s.safe(id) && !s.world.wiped[id] && !(mirror && s.held(id)) {
 			s.fail("S7: message %d was on %s only, and is deleted by %s", id, w.Member, w.ID)
 			return
 		}

@@ -240,7 +240,7 @@ func (s *Sim) read(w *worker) bool {
 }
 
 func (s *Sim) views(st policy.StreamState) policy.Views {
-	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true, Seed: &policy.SeedRecord{}}
+	a, v := st.Attempt, policy.Views{Members: map[string]policy.View{}, Ready: true, Still: true, Seed: &policy.SeedRecord{}, Released: s.released == st.Epoch}
 	here := s.rules.Watchdogs[s.leader]
 	e, snap := s.world.look(here, a.From.Site, a.From)
 	if snap == nil && a.Shared {
@@ -249,7 +249,7 @@ func (s *Sim) views(st policy.StreamState) policy.Views {
 	v.Members[a.From.String()] = policy.View{Evidence: e, Snapshot: snap}
 	e, snap = s.world.look(here, a.Target.Site, a.Target)
 	v.Members[a.Target.String()] = policy.View{Evidence: e, Snapshot: snap}
-	v.Owners, v.OwnersEvidence = s.world.owners(here, a.Target.Site)
+	v.Owners, v.OwnersEvidence = s.world.owners(here, a.Target.Site, a.Subjects)
 	if from := v.Members[a.From.String()]; from.Evidence == policy.AnsweredParked {
 		v.Drained, v.DrainedKnown = from.Snapshot.LastSeq, true
 	} else if s.rnd.IntN(2) == 0 {
@@ -270,9 +270,14 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 		v.ArchiveStands = c.Tail.Stream == "" || s.world.hears(here, c.Tail.Site)
 	}
 	m := policy.EnsureCare(st, sr, s.leader, id, v)
+	if m.Kind == policy.MoveReplay {
+		s.world.replay(st.Aftercare[id.String()].Tail, st.Primary)
+		v.Replayed = &policy.Replay{}
+		m = policy.EnsureCare(st, sr, s.leader, id, v)
+	}
 	if m.Kind == policy.MoveArchive {
 		c := st.Aftercare[id.String()]
-		archive := fmt.Sprint(c.Archive(name), "_", c.Epoch)
+		archive := fmt.Sprint(name, "_", c.Epoch, "_", c.Of())
 		if v.Archive = s.world.salvage(archive, id, st.Primary); v.Archive == nil {
 			s.log("care of %s: the archive %s holds something else", id, archive)
 			return policy.Move{Kind: policy.MoveNone}
@@ -297,6 +302,11 @@ func (s *Sim) actOn(w *worker) bool {
 		return s.result(w.move.Result)
 	case policy.MoveCare:
 		return s.cared(w.move.Care)
+	case policy.MoveFreeze, policy.MoveCarry:
+		return s.carry(w.move.Kind)
+	case policy.MoveRelease:
+		s.released = s.st().Epoch
+		return true
 	}
 	if !w.move.Resend {
 		phase := policy.Phase("")

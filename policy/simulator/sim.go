@@ -19,7 +19,10 @@ type Options struct {
 	// Rejoin and Repoint are the config's.
 	Rejoin  policy.Rejoin
 	Repoint policy.Repoint
-	Break   Mutation
+	Salvage policy.Salvage
+	// Hands lets a person change streams past Understudy, lose its stores, and adopt.
+	Hands bool
+	Break Mutation
 }
 
 // Mutation breaks one rule on purpose, to show that the checks would see it.
@@ -47,7 +50,10 @@ type Sim struct {
 	leader  string // "" while there is none
 	sinceUp time.Duration
 	wasUp   bool // in this term
-	fresh   bool // no round in this term yet
+	// released is the epoch whose consumers deliver; resets counts those sent, by epoch.
+	released uint64
+	resets   map[uint64]int
+	fresh    bool // no round in this term yet
 
 	workers  []*worker
 	flying   []policy.Write // copies that may still arrive
@@ -65,7 +71,7 @@ const name = "EVENTS"
 // New prepares a run: everything is up and healthy.
 func New(o Options) *Sim {
 	s := &Sim{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 42)), world: newWorld(o.Shared), state: policy.NewState(),
-		memory: map[string]map[string]*policy.Snapshot{}, reported: map[string]dated{}, seen: newRecord()}
+		memory: map[string]map[string]*policy.Snapshot{}, reported: map[string]dated{}, seen: newRecord(), resets: map[uint64]int{}}
 	if s.o.Release == "" {
 		s.o.Release = policy.ReleaseFence
 	}
@@ -73,7 +79,7 @@ func New(o Options) *Sim {
 		name: {Name: name, Origin: origin, Mirrors: []policy.MirrorRule{{MemberID: west, Priority: 10}, {MemberID: eu}},
 			Mode: policy.ModeUnattended, Interval: time.Second, Threshold: 5 * time.Second, MaxLoss: 1 << 40,
 			Cooldown: 20 * time.Second, Release: s.o.Release,
-			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
+			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint, Salvage: s.o.Salvage},
 	}}
 	if !o.Shared {
 		sr := s.rules.Streams[name]
@@ -138,6 +144,8 @@ func (s *Sim) event() {
 		s.abandon()
 	case n < 94:
 		s.switchover()
+	case n < 97 && s.o.Hands:
+		s.hand()
 	default:
 		s.world.publish()
 	}
@@ -172,15 +180,14 @@ func (s *Sim) override() {
 }
 
 // abandon gives the target of a failover up, which the policy allows only when nobody reaches it.
-func (s *Sim) abandon() {
+func (s *Sim) abandon() bool {
 	a := s.st().Attempt
-	if a == nil {
-		return
+	if a == nil || s.propose(policy.Command{Abandon: &policy.AbandonCommand{Stream: name, Site: a.Target.Site, By: "sim"}}) != nil {
+		return false
 	}
-	if s.propose(policy.Command{Abandon: &policy.AbandonCommand{Stream: name, Site: a.Target.Site, By: "sim"}}) == nil {
-		s.log("epoch %d is abandoned", a.Epoch)
-		s.seen.Abandoned++
-	}
+	s.log("epoch %d is abandoned", a.Epoch)
+	s.seen.Abandoned++
+	return true
 }
 
 // switchover asks for one to any site.
@@ -297,6 +304,9 @@ func (s *Sim) becalm() {
 	s.elect()
 	for range 40 {
 		s.doRound()
+		if s.o.Hands {
+			s.mend()
+		}
 		for range 30 {
 			if len(s.workers) == 0 {
 				break

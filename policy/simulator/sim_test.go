@@ -19,11 +19,13 @@ var settings = []Options{
 	{Steps: 250, Shared: true},
 	{Steps: 250, Shared: true, Release: policy.ReleaseDelete},
 	{Steps: 500, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto},
-	{Steps: 500, Shared: true, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto},
+	{Steps: 500, Shared: true, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto, Salvage: policy.SalvageReplay},
+	{Steps: 250, Hands: true},
+	{Steps: 250, Shared: true, Release: policy.ReleaseDelete, Hands: true},
 }
 
 func (o Options) String() string {
-	return fmt.Sprintf("shared=%v,release=%s,rejoin=%s", o.Shared, o.Release, o.Rejoin)
+	return fmt.Sprintf("shared=%v,release=%s,rejoin=%s,hands=%v", o.Shared, o.Release, o.Rejoin, o.Hands)
 }
 
 // TestSearch plays many seeds; a failing one prints its trace, and `-seed N` plays it again.
@@ -45,13 +47,14 @@ func TestSearch(t *testing.T) {
 				total.Done += len(s.seen.promoted)
 				total.switched += s.seen.switched
 				total.rejoined += s.seen.rejoined
+				total.Adopted += s.seen.Adopted
 				if *seed >= 0 {
 					t.Log(strings.Join(s.Trace(), "\n"))
 					break
 				}
 			}
-			t.Logf("%d seeds: %d attempts begun, %d of them switchovers, %d promotions, %d members rejoined", *seeds, total.Begun, total.switched, total.Done, total.rejoined)
-			if *seed < 0 && (total.Begun < *seeds/4 || total.Done < *seeds/8) {
+			t.Logf("%d seeds: %d attempts begun, %d of them switchovers, %d promotions, %d members rejoined, %d adoptions", *seeds, total.Begun, total.switched, total.Done, total.rejoined, total.Adopted)
+			if *seed < 0 && !o.Hands && (total.Begun < *seeds/4 || total.Done < *seeds/8) || o.Hands && total.Adopted < *seeds/4 {
 				t.Errorf("the weather hardly ever leads to a failover: nothing is tested")
 			}
 		})

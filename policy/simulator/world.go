@@ -253,6 +253,16 @@ func (w *world) salvage(name string, member, primary policy.MemberID) *policy.Ta
 	return t
 }
 
+// replay publishes what an archive holds and the primary lacks.
+func (w *world) replay(t *policy.Tail, primary policy.MemberID) {
+	p := w.streams[primary.String()]
+	for _, id := range w.archive[t.Stream].msgs {
+		if w.reaches(primary.Site) && p.local != nil && w.shapeOf(p.local).Kind == policy.ShapeBound && !slices.Contains(p.msgs, id) {
+			p.msgs = append(p.msgs, id)
+		}
+	}
+}
+
 // catchUp ends a returned server's stale time.
 func (w *world) catchUp(site string) {
 	for _, s := range w.streams {
@@ -298,13 +308,13 @@ func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
 }
 
 // owners is STREAM.NAMES by subject at a site.
-func (w *world) owners(from, via string) ([]string, policy.Evidence) {
+func (w *world) owners(from, via string, subjects []string) ([]string, policy.Evidence) {
 	if !w.hears(from, via) {
 		return nil, policy.Disconnected
 	}
 	names := []string{}
 	for _, s := range w.streams {
-		if s.meta != nil && (w.shared || s.id.Site == via) && slices.Contains(w.shapeOf(s.meta).Subjects, subject) {
+		if s.meta != nil && (w.shared || s.id.Site == via) && slices.ContainsFunc(w.shapeOf(s.meta).Subjects, func(sub string) bool { return slices.Contains(subjects, sub) }) {
 			names = append(names, s.id.Stream)
 		}
 	}

@@ -13,6 +13,7 @@ const (
 	VerbResume   = "resume"
 	VerbApprove  = "approve"
 	VerbFailover = "failover"
+	VerbAdopt    = "adopt"
 	VerbReload   = "reload"
 	VerbSignal   = "signal"
 	VerbTransfer = "transfer"
@@ -33,24 +34,26 @@ func (r Request) Validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrBadRequest, fmt.Sprintf(format, args...))
 	}
-	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbReload, VerbSignal, VerbTransfer, VerbSwitchover, VerbRejoin}
+	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbAdopt, VerbReload, VerbSignal, VerbTransfer, VerbSwitchover, VerbRejoin}
 	switch {
 	case !slices.Contains(verbs, r.Verb):
 		return bad("verb %q is none of %s", r.Verb, strings.Join(verbs, ", "))
 	case r.By == "":
 		return bad("by is missing: the history names who asked")
-	case r.Stream == "" && slices.Contains([]string{VerbApprove, VerbFailover, VerbSwitchover, VerbRejoin}, r.Verb):
+	case r.Stream == "" && slices.Contains([]string{VerbApprove, VerbFailover, VerbAdopt, VerbSwitchover, VerbRejoin}, r.Verb):
 		return bad("%s needs a stream", r.Verb)
 	case r.Stream != "" && (r.Verb == VerbReload || r.Verb == VerbSignal || r.Verb == VerbTransfer):
 		return bad("%s takes no stream", r.Verb)
-	case r.Site != "" && r.Verb != VerbFailover && r.Verb != VerbSwitchover:
-		return bad("site belongs to failover and switchover")
+	case r.Site != "" && !slices.Contains([]string{VerbFailover, VerbAdopt, VerbSwitchover}, r.Verb):
+		return bad("site belongs to failover, switchover and adopt")
 	case r.AllowLoss && r.Verb != VerbFailover:
 		return bad("allow_loss belongs to failover")
 	case r.Verb == VerbSwitchover && r.Site == "":
 		return bad("switchover needs a site")
-	case (r.DryRun || r.DeadlineMS != 0) && r.Verb != VerbSwitchover || r.DeadlineMS < 0:
-		return bad("dry_run and a positive deadline_ms belong to switchover")
+	case r.DeadlineMS != 0 && r.Verb != VerbSwitchover || r.DeadlineMS < 0:
+		return bad("a positive deadline_ms belongs to switchover")
+	case r.DryRun && r.Verb != VerbSwitchover && r.Verb != VerbAdopt:
+		return bad("dry_run belongs to switchover and adopt")
 	case r.Abandon && (r.Verb != VerbFailover || r.Site == "" || r.AllowLoss):
 		return bad("abandon belongs to failover, with the target's site and without allow_loss")
 	case r.ID != "" && r.Verb != VerbFailover:

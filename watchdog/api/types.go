@@ -67,10 +67,15 @@ type StreamStatus struct {
 	OpenWrites  []policy.WriteID `json:"open_writes,omitempty"`
 	Attempt     *policy.Attempt  `json:"attempt,omitempty"`
 	Last        *policy.Attempt  `json:"last,omitempty"`
-	DualCapture []policy.Capture `json:"dual_capture,omitempty"`
+	// DualCapture are the times in which retired origins took messages, too; DualCaptureMS sums up, from the archives, the
+	// time from the first to the last message that each stored after the new primary was bound.
+	DualCapture   []policy.Capture `json:"dual_capture,omitempty"`
+	DualCaptureMS int64            `json:"dual_capture_ms,omitempty"`
 	// Aftercare is under way for members since the primary has changed; Archives are the tails that were archived.
 	Aftercare []CareStatus     `json:"aftercare,omitempty"`
 	Archives  []policy.Archive `json:"archives,omitempty"`
+	// Lost counts what was given up with an origin that was deleted unread (release: delete), at least.
+	Lost uint64 `json:"lost,omitempty"`
 }
 
 // ObserverStatus is one watchdog's verdict on the primary.
@@ -121,19 +126,20 @@ type Health struct {
 
 // Request is an admin command. Any watchdog takes it, and passes it on to the leader.
 type Request struct {
-	// Verb is hold, resume, approve, failover, switchover, rejoin, reload, signal, transfer.
+	// Verb is hold, resume, approve, failover, switchover, rejoin, adopt, reload, signal, transfer.
 	Verb   string `json:"verb"`
 	Stream string `json:"stream,omitempty"`
 	// By names the person or the signal, for the history.
 	By string `json:"by"`
 	// ID names a failover request, so that passing it on twice makes one; "": the watchdog that takes it makes one up.
 	ID string `json:"id,omitempty"`
-	// Site is the target's, of a failover (any) or switchover; AllowLoss refines failover.
+	// Site is the target's, of a failover (any) or switchover, and the primary's, of adopt; AllowLoss refines failover.
 	Site      string `json:"site,omitempty"`
 	AllowLoss bool   `json:"allow_loss,omitempty"`
 	// Abandon gives up the target at Site of a running failover, instead of beginning one.
 	Abandon bool `json:"abandon,omitempty"`
-	// DryRun asks whether a switchover could begin, and DeadlineMS limits its time until the promotion; 0: no limit.
+	// DryRun has switchover and adopt only say what they would do. DeadlineMS limits the time of a switchover until its
+	// promotion; 0: no limit.
 	DryRun     bool  `json:"dry_run,omitempty"`
 	DeadlineMS int64 `json:"deadline_ms,omitempty"`
 	// Version is the hold's version that a hold or resume was decided on; nil: whatever it is.
@@ -155,6 +161,8 @@ type Response struct {
 	Streams map[string]policy.Reason `json:"streams,omitempty"`
 	// Epoch is that of the switchover that was begun.
 	Epoch uint64 `json:"epoch,omitempty"`
+	// Adoption tells what becomes, or would become, of each member, for adopt.
+	Adoption *policy.Adoption `json:"adoption,omitempty"`
 	// Problems are those of a config file that a reload refused, one each, "file:line:column: ..." where they have a place;
 	// the exit code is then 78.
 	Problems []string `json:"problems,omitempty"`

@@ -12,6 +12,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/natslab"
+	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
 // accountTime bounds the reading of the stores.
@@ -122,6 +123,8 @@ type stored struct {
 	id   map[uint64]string
 	at   map[uint64]time.Time
 	last uint64
+	// replayed are the ids of the messages that a replay brought there.
+	replayed map[string]bool
 }
 
 // ids are those of the messages above a sequence.
@@ -153,7 +156,7 @@ func readAll(ctx context.Context, str jetstream.Stream) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	s := stored{id: map[uint64]string{}, at: map[uint64]time.Time{}, last: info.State.LastSeq}
+	s := stored{id: map[uint64]string{}, at: map[uint64]time.Time{}, last: info.State.LastSeq, replayed: map[string]bool{}}
 	if info.State.Msgs == 0 {
 		return s, nil
 	}
@@ -175,7 +178,11 @@ func readAll(ctx context.Context, str jetstream.Stream) (stored, error) {
 		if err != nil {
 			return s, err
 		}
-		s.id[meta.Sequence.Stream], s.at[meta.Sequence.Stream] = m.Headers().Get(nats.MsgIdHdr), meta.Timestamp
+		id := m.Headers().Get(nats.MsgIdHdr)
+		s.id[meta.Sequence.Stream], s.at[meta.Sequence.Stream] = id, meta.Timestamp
+		if m.Headers().Get(salvage.HeaderReplayed) != "" {
+			s.replayed[id] = true
+		}
 	}
 	return s, nil
 }

@@ -25,6 +25,9 @@ type Options struct {
 	Fault    Fault            // default kill
 	Mode     policy.Mode      // default unattended
 	After    time.Duration    // the threshold; default 5s
+	// Story goes on after the failover: the origin returns, its tail is salvaged and replayed, and it becomes the primary
+	// again.
+	Story bool
 	// SpareLeader leaves the watchdogs' leadership at a surviving site.
 	SpareLeader bool
 	// Keep leaves the servers' and watchdogs' files.
@@ -77,6 +80,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("servers %d: want 1 or 3 a site", o.Servers)
 	case o.After < MinThreshold || o.After > time.Minute:
 		return fmt.Errorf("after %s: want %s to 1m", o.After, MinThreshold)
+	case o.Story:
+		return o.validateStory()
 	}
 	return nil
 }
@@ -132,6 +137,9 @@ func play(ctx context.Context, s *scene) (Result, error) {
 		return Result{}, fmt.Errorf("wait until all is well: %w", err)
 	}
 	w := newWatcher(s, p)
+	if s.o.Story {
+		return playStory(ctx, w)
+	}
 	if err := s.doFault(ctx, w, p); err != nil {
 		return Result{}, fmt.Errorf("do the fault: %w", err)
 	}

@@ -42,7 +42,12 @@ const (
 
 // doFault does the fault, while the watcher tells what becomes of it, and returns when it is done.
 func (s *scene) doFault(ctx context.Context, w *watcher, p *publishers) error {
-	w.begin(ctx)
+	w.begin(ctx, faultText(s.o))
+	return s.inflict(ctx)
+}
+
+// inflict does it.
+func (s *scene) inflict(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, actTime+flaps*(s.o.After+flapRest))
 	defer cancel()
 	site := s.lab.Site(origin)

@@ -12,12 +12,13 @@ import (
 // stoppedAfter is how long no publisher must get an ack before publishing counts as stopped.
 const stoppedAfter = 300 * time.Millisecond
 
-// lookAtPublishers notices when publishing stops and goes on.
+// lookAtPublishers notices when publishing stops and goes on, outside of the origin's site.
 func (w *watcher) lookAtPublishers() {
 	list := w.p.since(w.attempts)
 	w.attempts += len(list)
 	for _, a := range list {
 		switch {
+		case a.who >= publisherCount:
 		case a.end == ackOK:
 			w.ack(a)
 		case !a.cut:
@@ -30,7 +31,11 @@ func (w *watcher) lookAtPublishers() {
 		if f.end == ackFail {
 			why = "nobody takes messages (no responders)"
 		}
-		w.tell.at(later(w.lastAck, w.t.fault), "publishers", "stopped", "the last ack; from here on "+why)
+		text := "the last ack; from here on " + why
+		if before := w.t.fault.Sub(w.lastAck); before > stoppedAfter {
+			text = fmt.Sprintf("had their last ack %s before; since then %s", seconds(before), why)
+		}
+		w.tell.at(later(w.lastAck, w.t.fault), "publishers", "stopped", text)
 	}
 }
 
@@ -97,7 +102,8 @@ func (w *watcher) lookAtStream(e api.StreamStatus) {
 			w.atLeast = a.Loss.AtLeast
 		}
 	}
-	if e.Primary.Site != origin {
+	w.lookAtCare(e)
+	if w.moved = w.moved || e.Primary.Site != origin; w.moved {
 		return
 	}
 	for _, o := range e.Observers {
@@ -208,6 +214,22 @@ func (w *watcher) entry(e policy.Entry) string {
 		return w.phase(e)
 	case "failover_completed":
 		return "FAILED OVER: " + e.Reason.Text
+	case "switchover_started":
+		w.phaseAt = e.At
+		return "LOGGED before anything is written: " + e.Reason.Text
+	case "switchover_completed":
+		return "SWITCHED OVER: " + e.Reason.Text
+	case "origin_returned":
+		if e.Reason.Code == policy.DualCapture {
+			return "THE OLD ORIGIN IS BACK: " + e.Reason.Text
+		}
+		return "the former primary: " + e.Reason.Text
+	case "origin_fenced":
+		return "FENCED: " + e.Reason.Text
+	case "aftercare_started", "tail_salvaged":
+		return "" // lookAtCare tells it
+	case "rejoined":
+		return "REJOINED: " + e.Reason.Text
 	case "waiting":
 		w.reason = e.Reason
 		return fmt.Sprintf("waits (%s): %s", e.Reason.Code, e.Reason.Text)
@@ -219,9 +241,13 @@ func (w *watcher) phase(e policy.Entry) string {
 	name, text, _ := strings.Cut(e.Reason.Text, ": ")
 	took := e.At.Sub(w.phaseAt)
 	w.phaseAt = e.At
-	if policy.Phase(name) == policy.PhaseBind {
+	if policy.Phase(name) == policy.PhaseBind && w.t.bound.IsZero() {
 		w.t.bound = e.At
 	}
+	return phaseText(name, took, text)
+}
+
+func phaseText(name string, took time.Duration, text string) string {
 	return fmt.Sprintf("%-8s done in %4d ms: %s", name, took.Milliseconds(), text)
 }
 

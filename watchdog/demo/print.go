@@ -43,6 +43,9 @@ func (t *teller) building(o Options) {
 
 func (t *teller) ready(leader string) {
 	t.say("ready", "Four publishers outside of %s send to %s, and retry every message until it is acked.", origin, subjects)
+	if t.o.Story {
+		t.say("ready", "One more publishes inside of %s. A worker reads through the durable consumer %q, and acknowledges every message.", origin, durable)
+	}
 	t.say("ready", "All is healthy; %s leads the watchdogs.", leader)
 }
 
@@ -53,7 +56,11 @@ func (t *teller) result(r Result, s *scene) error {
 		t.json(r)
 		return nil
 	}
-	fmt.Fprintf(t.out, "\n%s\n%s\n", t.accounts(r), t.verdict(r))
+	accounts, verdict := t.accounts(r), t.verdict(r)
+	if r.StoryResult != nil {
+		accounts, verdict = t.storyAccounts(r), t.storyVerdict(r)
+	}
+	fmt.Fprintf(t.out, "\n%s\n%s\n", accounts, verdict)
 	if s != nil && t.o.Keep {
 		fmt.Fprintf(t.out, "All files are kept in %s\n", s.lab.Dir())
 	}
@@ -62,12 +69,6 @@ func (t *teller) result(r Result, s *scene) error {
 
 // accounts is the table of messages and times.
 func (t *teller) accounts(r Result) string {
-	w := table.NewWriter()
-	style := table.StyleLight
-	style.Format.Header = text.FormatDefault
-	w.SetStyle(style)
-	w.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
-	w.AppendHeader(table.Row{"messages", "", "times", ""})
 	place := "on the new primary"
 	if r.Outcome != FailedOver {
 		place = "on the origin"
@@ -75,16 +76,25 @@ func (t *teller) accounts(r Result) string {
 	if r.Fault == string(Delete) {
 		place = "deleted with the origin: not counted"
 	}
-	for _, row := range []table.Row{
+	return accountTable([]table.Row{
 		{"acked", r.Acked, "threshold", ms(r.ThresholdMS)},
 		{place, r.OnPrimary, "fault → first seen down", ms(r.DetectMS)},
 		{"only in the dead origin's store (tail)", r.Tail, "fault → decided", ms(r.DecideMS)},
 		{"lost", r.Lost, "decided → subjects bound", ms(r.PromoteMS)},
 		{"tail as estimated at the decision", r.AtLeast, "acks again, beyond the threshold", ms(r.BeyondThresholdMS)},
 		{"stored twice by retries", r.Duplicates, "longest time without an ack", ms(r.PublishGapMS)},
-	} {
-		w.AppendRow(row)
-	}
+	})
+}
+
+// accountTable has messages at the left and times at the right.
+func accountTable(rows []table.Row) string {
+	w := table.NewWriter()
+	style := table.StyleLight
+	style.Format.Header = text.FormatDefault
+	w.SetStyle(style)
+	w.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
+	w.AppendHeader(table.Row{"messages", "", "times", ""})
+	w.AppendRows(rows)
 	return w.Render()
 }
 

@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	publisherCount = 4                     // print.go says four
+	publisherCount = 4                     // outside of the origin's site; print.go says four
 	publishPace    = 15 * time.Millisecond // of each: about 65 messages a second
+	insidePace     = 5 * time.Millisecond  // of the one at the origin's site, in the story
 	publishTimeout = 500 * time.Millisecond
-	retryPause     = 50 * time.Millisecond
+	retryPause     = 20 * time.Millisecond
 	// flowingAcks is how many acks each publisher has before the fault, and again after it before the demo ends.
 	flowingAcks = 50
 )
@@ -29,6 +30,7 @@ const (
 
 // attempt is one try to publish one message.
 type attempt struct {
+	who    int // which publisher
 	id     string
 	end    string
 	stream string // that acked
@@ -36,7 +38,8 @@ type attempt struct {
 	cut    bool // by the end of the demo
 }
 
-// publishers publish by subject, from the surviving sites, and retry each message until it is acked.
+// publishers publish by subject, from the surviving sites, and retry each message until it is acked. In the story there is
+// one more at the origin's site, the last of them: what it gets acked while the site is cut off is the tail.
 type publishers struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -50,9 +53,8 @@ type publishers struct {
 func startPublishers(ctx context.Context, s *scene) (*publishers, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &publishers{cancel: cancel}
-	sites := s.spares()
-	for i := range publisherCount {
-		nc, err := s.connect(ctx, sites[i%len(sites)], nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	for _, site := range s.publisherSites() {
+		nc, err := s.connect(ctx, site, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 		if err != nil {
 			p.stop()
 			return nil, err
@@ -60,9 +62,25 @@ func startPublishers(ctx context.Context, s *scene) (*publishers, error) {
 		p.conns, p.acks = append(p.conns, nc), append(p.acks, map[string]int{})
 	}
 	for i, nc := range p.conns {
-		p.work.Go(func() { p.publish(run, i, nc) })
+		pace := publishPace
+		if i >= publisherCount {
+			pace = insidePace
+		}
+		p.work.Go(func() { p.publish(run, i, pace, nc) })
 	}
 	return p, nil
+}
+
+// publisherSites is where each publisher is.
+func (s *scene) publisherSites() []string {
+	var sites []string
+	for i, spares := 0, s.spares(); i < publisherCount; i++ {
+		sites = append(sites, spares[i%len(spares)])
+	}
+	if s.o.Story {
+		sites = append(sites, origin)
+	}
+	return sites
 }
 
 // stop ends the publishers and waits for them. It may be called twice.
@@ -75,8 +93,8 @@ func (p *publishers) stop() {
 }
 
 // publish is one publisher: the next message goes out only when the one before is acked.
-func (p *publishers) publish(ctx context.Context, n int, nc *nats.Conn) {
-	tick := time.NewTicker(publishPace)
+func (p *publishers) publish(ctx context.Context, n int, pace time.Duration, nc *nats.Conn) {
+	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for i := 1; ; i++ {
 		id := fmt.Sprintf("p%d-%d", n+1, i)
@@ -101,7 +119,7 @@ func (p *publishers) try(ctx context.Context, n int, nc *nats.Conn, id string) s
 	m.Data = []byte(id)
 	try, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	a := attempt{id: id, end: ackUnknown}
+	a := attempt{who: n, id: id, end: ackUnknown}
 	reply, err := nc.RequestMsgWithContext(try, m)
 	a.at, a.cut = time.Now(), ctx.Err() != nil
 	var ack struct {
@@ -128,19 +146,46 @@ func (p *publishers) try(ctx context.Context, n int, nc *nats.Conn, id string) s
 	return a.end
 }
 
-// flowing reports by nil that every publisher's messages are acked by the origin.
+// flowing reports by nil that the messages of every publisher outside are acked by the origin.
 func (p *publishers) flowing() error { return p.flowingTo(streamName) }
 
-// flowingTo reports by nil that every publisher has acks of a stream.
+// flowingTo reports by nil that every publisher outside has acks of a stream.
 func (p *publishers) flowingTo(stream string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, acks := range p.acks {
+	for i, acks := range p.acks[:publisherCount] {
 		if acks[stream] < flowingAcks {
 			return fmt.Errorf("publisher %d has %d acks of %s, want %d", i+1, acks[stream], stream, flowingAcks)
 		}
 	}
 	return nil
+}
+
+// flowingSince is flowingTo for the attempts from the n-th on.
+func (p *publishers) flowingSince(n int, stream string) error {
+	var acks [publisherCount]int
+	for _, a := range p.since(n) {
+		if a.end == ackOK && a.stream == stream && a.who < publisherCount {
+			acks[a.who]++
+		}
+	}
+	for i, n := range acks {
+		if n < flowingAcks {
+			return fmt.Errorf("publisher %d has %d new acks of %s, want %d", i+1, n, stream, flowingAcks)
+		}
+	}
+	return nil
+}
+
+// insideAcked counts the acks, from the n-th attempt on, of the publisher at the origin's site.
+func (p *publishers) insideAcked(n int) int {
+	acks := 0
+	for _, a := range p.since(n) {
+		if a.end == ackOK && a.who == publisherCount {
+			acks++
+		}
+	}
+	return acks
 }
 
 // since returns the attempts from the n-th on.

@@ -8,24 +8,26 @@ import (
 const (
 	FailedOver = "failed_over"
 	NoFailover = "no_failover"
+	// SwitchedBack is the end of the story: the origin is the primary again.
+	SwitchedBack = "switched_back"
 )
 
 // Result is what a demo came to: the JSON object of design.md §10, in this order. Times that there are none of are 0.
 type Result struct {
 	Topology string `json:"topology"`
 	Fault    string `json:"fault"`
-	Outcome  string `json:"outcome"`  // failed_over or no_failover
+	Outcome  string `json:"outcome"`  // failed_over or no_failover; of a story that came to its end, switched_back
 	Reason   string `json:"reason"`   // the reason code of the stream at the end
 	Expected string `json:"expected"` // outcome/reason by the table
-	// Promotions counts the mirrors that are none any more, on the servers.
+	// Promotions counts the mirrors that are none any more, on the servers; in the story, after the failover.
 	Promotions int `json:"promotions"`
 	Streams    int `json:"streams"`
 	// Acked counts the messages (ids) that any publisher got an ack for. Each is OnPrimary, in the dead origin's Tail
-	// above the fork, or Lost.
+	// above the fork, or Lost. In the story the tail comes to the primary by a replay; it counts as tail for all that.
 	Acked     int `json:"acked"`
 	OnPrimary int `json:"on_primary"`
 	Tail      int `json:"tail"`
-	Salvaged  int `json:"salvaged"` // of the tail; nothing is salvaged in this release
+	Salvaged  int `json:"salvaged"` // of the tail: archived; only the story waits for the origin's return
 	Lost      int `json:"lost"`
 	// AtLeast is the watchdogs' estimate of the tail when they began.
 	AtLeast uint64 `json:"at_least"`
@@ -40,7 +42,9 @@ type Result struct {
 	BeyondThresholdMS int64 `json:"beyond_threshold_ms"`
 	// PublishGapMS is the last ack before the fault's effect → the first one after it.
 	PublishGapMS int64 `json:"publish_gap_ms"`
-	OK           bool  `json:"ok"`
+	// StoryResult is there after a story only.
+	*StoryResult
+	OK bool `json:"ok"`
 }
 
 // times are the moments that the figures are made of; zero ones did not come.

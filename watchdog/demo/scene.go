@@ -83,9 +83,17 @@ func (s *scene) build(ctx context.Context) error {
 	s.group, err = grouplab.Start(ctx, grouplab.Options{
 		Lab: s.lab, Sites: s.dogSites(),
 		Streams:  []grouplab.Stream{{Name: streamName, Origin: origin, Mirrors: mirrors}},
-		Settings: grouplab.Settings{Mode: string(s.o.Mode), After: s.o.After, Extra: raftSettings},
+		Settings: grouplab.Settings{Mode: string(s.o.Mode), After: s.o.After, Extra: s.settings()},
 	})
 	return err
+}
+
+// settings are the further lines of the watchdogs' config.
+func (s *scene) settings() string {
+	if s.o.Story {
+		return raftSettings + storySettings
+	}
+	return raftSettings
 }
 
 // makeStream creates the origin or a mirror of it.

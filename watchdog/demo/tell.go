@@ -16,7 +16,7 @@ const tellDelay = 800 * time.Millisecond
 
 // Moment is one line of the timeline.
 type Moment struct {
-	// T is in milliseconds since the fault; absent before it.
+	// T is in milliseconds since the fault; absent while the world is built, negative shortly before the fault.
 	T    *int64 `json:"t_ms,omitempty"`
 	Who  string `json:"who"`
 	Kind string `json:"kind"`
@@ -62,14 +62,25 @@ func (t *teller) fault(at time.Time, text string) {
 	t.flush(time.Now())
 }
 
+// chapter prints the title of a part, after all that was kept until now.
+func (t *teller) chapter(title string) {
+	t.flush(time.Now())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.o.JSON {
+		t.json(Moment{Who: "demo", Kind: "chapter", Text: title})
+		return
+	}
+	fmt.Fprintf(t.out, "\n%s\n", t.bold(title))
+}
+
 func (t *teller) now(who, kind, text string) { t.at(time.Now(), who, kind, text) }
 
 // at keeps a moment until flush prints it.
 func (t *teller) at(at time.Time, who, kind, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ms := at.Sub(t.zero).Milliseconds()
-	t.waiting = append(t.waiting, Moment{T: &ms, Who: who, Kind: kind, Text: clean(text), at: at})
+	t.waiting = append(t.waiting, Moment{Who: who, Kind: kind, Text: clean(text), at: at})
 }
 
 // flush prints the moments up to a time, in order.
@@ -81,6 +92,8 @@ func (t *teller) flush(until time.Time) {
 		return cmp.Or(m.at.Compare(until), -1)
 	})
 	for _, m := range t.waiting[:n] {
+		ms := m.at.Sub(t.zero).Milliseconds()
+		m.T = &ms
 		if t.o.JSON {
 			t.json(m)
 		} else {

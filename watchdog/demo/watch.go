@@ -49,14 +49,16 @@ type watcher struct {
 	seen    uint64    // Seq of the newest history entry that was told
 	phaseAt time.Time // the end of the phase before
 	reason  policy.Reason
+	moved   bool              // the origin was replaced
+	care    map[string]careOf // by member: what was told of its care
 }
 
 func newWatcher(s *scene, p *publishers) *watcher {
-	return &watcher{s: s, p: p, tell: s.tell, verdicts: map[string]string{}}
+	return &watcher{s: s, p: p, tell: s.tell, verdicts: map[string]string{}, care: map[string]careOf{}}
 }
 
 // begin notes where everything stands, and starts the timeline's clock: the fault comes next.
-func (w *watcher) begin(ctx context.Context) {
+func (w *watcher) begin(ctx context.Context, text string) {
 	for _, d := range w.dogs() {
 		if h, err := ask(ctx, d, history); err == nil && len(h) > 0 {
 			w.seen = max(w.seen, h[len(h)-1].Seq)
@@ -68,11 +70,11 @@ func (w *watcher) begin(ctx context.Context) {
 	w.attempts = len(w.p.since(0))
 	w.t.fault, w.changed = time.Now(), time.Now()
 	for _, a := range w.p.since(0) {
-		if a.end == ackOK && a.at.After(w.lastAck) {
+		if a.end == ackOK && a.who < publisherCount && a.at.After(w.lastAck) {
 			w.lastAck = a.at
 		}
 	}
-	w.tell.fault(w.t.fault, faultText(w.s.o))
+	w.tell.fault(w.t.fault, text)
 }
 
 // dogs are the watchdogs of the surviving sites.

@@ -30,6 +30,8 @@ type Options struct {
 	// Timeout limits one request to a member that is expected to answer.
 	Timeout time.Duration
 	Journal Journal
+	// Consumers returns the newest snapshot of a member's consumers that any watchdog holds, without waiting long.
+	Consumers func(ctx context.Context, stream string, id policy.MemberID) (policy.ConsumerSnapshot, bool)
 	// Decide is the policy's word on a stream; a step goes on only while it says so.
 	Decide func(stream string) policy.Action
 	Log    *slog.Logger

@@ -30,22 +30,15 @@ func (h *Hands) look(ctx context.Context, via, stream string, timeout time.Durat
 // read takes all the views that the next move of an attempt may need, side by side.
 func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originWatch) policy.Views {
 	a := st.Attempt
+	if a.Kind == policy.KindSwitchover {
+		return h.readPlanned(ctx, st)
+	}
 	v := policy.Views{Members: map[string]policy.View{}}
 	var wg sync.WaitGroup
 	var target policy.View
-	wg.Go(func() {
-		if a.Phase == policy.PhasePromote && a.PromoteOpened {
-			v.Ready = h.ready(ctx, a.Target)
-		}
-		target = h.look(ctx, a.Target.Site, a.Target.Stream, h.o.Timeout)
-	})
+	wg.Go(func() { target, v.Ready = h.readTarget(ctx, a) })
 	wg.Go(func() { v.Owners, v.OwnersEvidence = h.owners(ctx, *a) })
-	var from policy.View
-	if a.Kind == policy.KindSwitchover {
-		from = h.readPrimary(ctx, st, &v)
-	} else {
-		from = origin.latest(ctx)
-	}
+	from := origin.latest(ctx)
 	if from.Evidence == policy.Offline && parkOpen(st, a.From) {
 		// The open park is sent again: its refusal says the same, and closes it, as a delete requires.
 		from.Evidence = policy.Timeout
@@ -56,27 +49,12 @@ func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originW
 	return v
 }
 
-// readPrimary reads the primary of a switchover afresh each time: the publishers wait for what comes of it. Once it is
-// parked it is asked, too, how far it got.
-func (h *Hands) readPrimary(ctx context.Context, st policy.StreamState, v *policy.Views) policy.View {
-	a := st.Attempt
-	via, view := h.lookAround(ctx, st, a.From)
-	view.Via = via
-	if view.Evidence != policy.AnsweredParked || a.Phase != policy.PhaseDrain {
-		return view
+// readTarget looks at the target and, once it is promoted, whether it takes writes.
+func (h *Hands) readTarget(ctx context.Context, a *policy.Attempt) (v policy.View, ready bool) {
+	if a.Phase == policy.PhasePromote && a.PromoteOpened {
+		ready = h.ready(ctx, a.Target)
 	}
-	asked, cancel := context.WithTimeout(ctx, h.o.Timeout)
-	defer cancel()
-	conn, err := h.reader(asked, via)
-	if err != nil {
-		return view
-	}
-	if last, err := conn.Barrier(asked, policy.ParkSubject(a.From)); err == nil {
-		v.Drained, v.DrainedKnown = last, true
-		view = h.look(ctx, via, a.From.Stream, h.o.Timeout) // as it is after that
-		view.Via = via
-	}
-	return view
+	return h.look(ctx, a.Target.Site, a.Target.Stream, h.o.Timeout), ready
 }
 
 func parkOpen(st policy.StreamState, id policy.MemberID) bool {

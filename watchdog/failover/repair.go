@@ -37,7 +37,7 @@ func (h *Hands) Repair(ctx context.Context, stream string, id policy.MemberID) e
 			h.patience.worked(key)
 			return nil
 		}
-		refused, err := h.send(ctx, st, "", m, h.o.Timeout)
+		refused, err := h.send(ctx, sending{move: m, state: st, timeout: h.o.Timeout})
 		if err != nil {
 			return err
 		}

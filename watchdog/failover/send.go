@@ -16,57 +16,78 @@ import (
 // within milliseconds, and the next reading sees it.
 const quickTimeout = 20 * time.Millisecond
 
+// freshWord is how long the commit of a write's open counts as the majority's word that this node leads.
+const freshWord = 50 * time.Millisecond
+
+// sending is one write on its way.
+type sending struct {
+	move    policy.Move
+	state   policy.StreamState
+	phase   policy.Phase // of the attempt or the care, "" outside of one
+	timeout time.Duration
+	// before is committed together with the open.
+	before []policy.Command
+	// later, when set, takes the close of a write that was replied to instead of the log.
+	later func(policy.Command)
+}
+
 // send makes one write: logged open, leadership verified, sent, and closed by what came back. A refusal by the server
 // is returned as refused; an unknown outcome leaves the write open, to be read back by the next move.
-func (h *Hands) send(ctx context.Context, st policy.StreamState, phase policy.Phase, m policy.Move, timeout time.Duration) (refused, err error) {
-	w := m.Write
-	log := h.o.Log.With("stream", st.Name, "write", string(w.ID), "member", w.Member.String())
-	if !m.Resend {
-		failpoint(st.Name, "before-open-"+string(w.Kind))
-		open := policy.OpenCommand{Stream: st.Name, Epoch: st.Epoch, Phase: phase, Write: w}
-		if err := h.o.Journal.Propose(ctx, policy.Command{Open: &open}); err != nil {
-			if errors.Is(err, policy.ErrRefused) {
-				return err, nil
-			}
+func (h *Hands) send(ctx context.Context, o sending) (refused, err error) {
+	w, resend, led := o.move.Write, o.move.Resend, time.Time{}
+	if !resend {
+		led = time.Now()
+		open := policy.Command{Open: &policy.OpenCommand{Stream: o.state.Name, Epoch: o.state.Epoch, Phase: o.phase, Write: w}}
+		if err := h.commit(ctx, o.state.Name, append(o.before, open)); errors.Is(err, policy.ErrRefused) {
+			return err, nil
+		} else if err != nil {
 			return nil, fmt.Errorf("log write %s: %w", w.ID, err)
 		}
-		failpoint(st.Name, "after-open-"+string(w.Kind))
 	}
-	err = h.write(ctx, w, timeout)
-	failpoint(st.Name, "after-send-"+string(w.Kind))
+	err = h.write(ctx, w, o.timeout, led)
+	failpoint(o.state.Name, "after-send-"+string(w.Kind))
 	how := closes(err)
-	log.Debug("write sent", "kind", string(w.Kind), "resend", m.Resend, "closed", string(how), "error", err)
-	if how == "" {
+	h.o.Log.Debug("write sent", "stream", o.state.Name, "write", string(w.ID), "member", w.Member.String(), "kind", string(w.Kind), "resend", resend, "closed", string(how), "error", err)
+	switch {
+	case how == "":
 		return nil, ctx.Err()
-	}
-	if m.Resend && how == policy.ClosedNotSent {
+	case resend && how == policy.ClosedNotSent:
 		return err, nil // this copy never left; an earlier one may still arrive
 	}
-	c := policy.CloseCommand{Stream: st.Name, Member: w.Member, Write: w.ID, How: how, Only: !m.Resend}
-	if err != nil {
-		c.Detail = err.Error()
+	return h.close(ctx, o, how, err)
+}
+
+// close logs what came of a write.
+func (h *Hands) close(ctx context.Context, o sending, how policy.CloseHow, outcome error) (refused, err error) {
+	w := o.move.Write
+	c := policy.CloseCommand{Stream: o.state.Name, Member: w.Member, Write: w.ID, How: how, Only: !o.move.Resend}
+	if outcome != nil {
+		c.Detail = outcome.Error()
 	}
-	if perr := h.propose(ctx, policy.Command{Close: &c}); perr != nil {
-		return nil, perr
-	}
-	failpoint(st.Name, "after-close-"+string(w.Kind))
-	if how == policy.ClosedReplied {
+	if how == policy.ClosedReplied && o.later != nil {
+		o.later(policy.Command{Close: &c})
 		return nil, nil
 	}
-	return err, nil
+	if err := h.settle(ctx, h.commit(ctx, o.state.Name, []policy.Command{{Close: &c}})); err != nil {
+		return nil, err
+	}
+	return outcome, nil
 }
 
 // errNotSent wraps what kept a write from leaving.
 var errNotSent = errors.New("not sent")
 
-// write sends one write, within one deadline that also covers the check of leadership just before.
-func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration) error {
+// write sends one write, within one deadline, after a check of leadership: led is when a commit began that has gone
+// through since, and which is as good as one while it is fresh.
+func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration, led time.Time) error {
 	conn, err := h.writer(ctx, w.Via)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	if err := h.verify(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errNotSent, err)
+	if time.Since(led) > freshWord {
+		if err := h.verify(ctx); err != nil {
+			return fmt.Errorf("%w: %w", errNotSent, err)
+		}
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", errNotSent, ctx.Err())

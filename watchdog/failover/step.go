@@ -3,7 +3,6 @@ package failover
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
@@ -13,6 +12,10 @@ import (
 const (
 	// spinPause is the time between two readings while a phase only waits for a server to catch up.
 	spinPause = 5 * time.Millisecond
+	// shortPause is the same in a switchover.
+	shortPause = time.Millisecond
+	// tellPause is how long a phase waits for a server before the log is told.
+	tellPause = 250 * time.Millisecond
 	// resendPause is the time in which the park of a dead origin may show its effect before it is sent again.
 	resendPause = 250 * time.Millisecond
 	// refusalPause is the time after a refused write, before it is tried again in another form.
@@ -34,7 +37,8 @@ func (h *Hands) Step(ctx context.Context, stream string) error {
 		defer stop()
 		origin = watch
 	}
-	s := stepper{h: h, stream: stream, epoch: st.Attempt.Epoch, began: time.Now(), answered: time.Now(), origin: origin}
+	s := stepper{h: h, stream: stream, epoch: st.Attempt.Epoch, answered: time.Now(), origin: origin}
+	defer func() { _ = s.flush(ctx) }() // at a term's end it fails, and the next leader reads back what was not logged
 	for ctx.Err() == nil {
 		more, err := s.next(ctx)
 		if err != nil || !more {
@@ -50,8 +54,10 @@ type stepper struct {
 	stream   string
 	epoch    uint64
 	phase    policy.Phase
-	began    time.Time // of the phase, as far as this step saw it
-	sent     time.Time // the newest write to an origin that does not answer
+	began    time.Time        // of the phase, as far as this step saw it
+	told     time.Time        // when the phase began, or a wait of it was logged last
+	known    []policy.Command // of a switchover: what goes to the log with the next commit
+	sent     time.Time        // the newest write to an origin that does not answer
 	refusals int
 	answered time.Time    // when the origin answered last
 	origin   *originWatch // nil in a switchover, whose primary is read afresh each time
@@ -59,40 +65,69 @@ type stepper struct {
 
 	seeded       *policy.SeedRecord // what came of the seeding of this seed phase
 	seedFailures int
+	released     bool // the carried consumers, in this verify phase
 }
 
 // next reads, makes one move, and reports whether there may be another.
 func (s *stepper) next(ctx context.Context) (more bool, err error) {
-	st, ok := s.h.o.Journal.State().Streams[s.stream]
-	if !ok || st.Attempt == nil || st.Attempt.Epoch != s.epoch || s.h.o.Decide(s.stream).Kind != policy.ActStep {
+	state := policy.Foresee(s.h.o.Journal.State(), s.known)
+	st := state.Streams[s.stream]
+	if st.Attempt == nil || st.Attempt.Epoch != s.epoch || s.h.o.Decide(s.stream).Kind != policy.ActStep {
 		return false, nil
 	}
-	if st.Attempt.Phase != s.phase {
-		s.phase, s.began, s.still = st.Attempt.Phase, time.Now(), stillness{}
-		s.seeded, s.seedFailures = nil, 0
-	}
-	views := s.h.read(ctx, st, s.origin)
+	s.enter(st.Attempt.Phase)
+	views := s.views(ctx, st)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	views.Still = s.still.of(views.Members[st.Attempt.Target.String()])
-	if answers(views.Members[st.Attempt.From.String()]) {
-		s.answered = time.Now()
-	}
-	views.Running, views.Silent = time.Since(st.Attempt.BeganAt), time.Since(s.answered)
-	views.Seed = s.seeded
-	move := policy.Ensure(st, s.h.o.Node, views)
-	switch move.Kind {
+	stride := policy.MakeStride(state, s.stream, s.h.o.Node, views)
+	s.pass(stride)
+	switch move := stride.Move; move.Kind {
 	case policy.MoveClose:
-		return true, s.h.propose(ctx, policy.Command{Close: &move.Close})
+		return true, s.commit(ctx, policy.Command{Close: &move.Close})
 	case policy.MoveResult:
-		return s.result(ctx, st, move.Result)
+		return s.result(ctx, stride.State, move.Result)
 	case policy.MoveSend:
-		return s.send(ctx, st, move)
+		return s.send(ctx, stride.State, move)
 	case policy.MoveSeed:
-		return true, s.seed(ctx, st, move.MaxIDs)
+		return s.besides(ctx, func() error { return s.seed(ctx, stride.State, move.MaxIDs) })
+	case policy.MoveFreeze:
+		return s.besides(ctx, func() error { return s.freeze(ctx, stride.State) })
+	case policy.MoveCarry:
+		return s.besides(ctx, func() error { return s.carry(ctx, stride.State) })
+	case policy.MoveRelease:
+		return s.besides(ctx, func() error { return s.release(ctx, stride.State) })
 	}
 	return false, nil
+}
+
+// enter notes that a phase begins, if it is another than before.
+func (s *stepper) enter(p policy.Phase) {
+	if p == s.phase {
+		return
+	}
+	s.phase, s.began, s.told, s.still = p, time.Now(), time.Now(), stillness{}
+	s.seeded, s.seedFailures, s.released = nil, 0, false
+}
+
+// besides does what is neither a write to a stream nor a result, once the log has all that is known.
+func (s *stepper) besides(ctx context.Context, do func() error) (more bool, err error) {
+	if err := s.flush(ctx); err != nil {
+		return false, err
+	}
+	return true, do()
+}
+
+// views is what there is to be read for the next move, and what this step knows besides.
+func (s *stepper) views(ctx context.Context, st policy.StreamState) policy.Views {
+	v := s.h.read(ctx, st, s.origin)
+	v.Still = s.still.of(v.Members[st.Attempt.Target.String()])
+	if answers(v.Members[st.Attempt.From.String()]) {
+		s.answered = time.Now()
+	}
+	v.Running, v.Silent = time.Since(st.Attempt.BeganAt), time.Since(s.answered)
+	v.Seed, v.Released = s.seeded, s.released
+	return v
 }
 
 // result logs what a phase came to. A wait that a server's catching up ends is waited for here; others are left to
@@ -100,23 +135,29 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 func (s *stepper) result(ctx context.Context, st policy.StreamState, r policy.ResultCommand) (bool, error) {
 	r.Took = time.Since(s.began)
 	if r.Outcome == policy.OutcomeWaiting {
-		if r.Reason != st.Attempt.Waiting {
-			if err := s.h.propose(ctx, policy.Command{Result: &r}); err != nil {
-				return false, err
-			}
-		}
-		if r.Reason.Code != policy.InProgress {
-			return false, nil
-		}
-		wait(ctx, spinPause)
-		return true, nil
+		return s.waits(ctx, st, r)
 	}
 	s.h.patience.worked(s.stream)
-	failpoint(s.stream, "before-result-"+string(r.Phase))
-	if err := s.h.propose(ctx, policy.Command{Result: &r}); err != nil {
-		return false, err
+	return true, s.commit(ctx, policy.Command{Result: &r})
+}
+
+// waits logs why a phase does not go on. What servers are only catching up with is not worth a commit at once.
+func (s *stepper) waits(ctx context.Context, st policy.StreamState, r policy.ResultCommand) (bool, error) {
+	spins := r.Reason.Code == policy.InProgress
+	if r.Reason != st.Attempt.Waiting && (!spins || time.Since(s.told) >= tellPause) {
+		s.told = time.Now()
+		if err := s.commit(ctx, policy.Command{Result: &r}); err != nil {
+			return false, err
+		}
 	}
-	failpoint(s.stream, "after-result-"+string(r.Phase))
+	if !spins {
+		return false, nil
+	}
+	pause := spinPause
+	if s.origin == nil { // publishers wait
+		pause = shortPause
+	}
+	wait(ctx, pause)
 	return true, nil
 }
 
@@ -132,7 +173,7 @@ func (s *stepper) send(ctx context.Context, st policy.StreamState, m policy.Move
 		}
 	}
 	s.sent = time.Now()
-	refused, err := s.h.send(ctx, st, st.Attempt.Phase, m, timeout)
+	refused, err := s.write(ctx, st, m, timeout)
 	if err != nil || refused == nil {
 		return true, err
 	}
@@ -149,19 +190,5 @@ func (s *stepper) send(ctx context.Context, st policy.StreamState, m policy.Move
 	if reason == st.Attempt.Waiting {
 		return false, nil
 	}
-	return false, s.h.propose(ctx, policy.Command{Result: &r})
-}
-
-// propose commits a command; one that no longer fits is no error: the next reading sees why.
-func (h *Hands) propose(ctx context.Context, c policy.Command) error {
-	err := h.o.Journal.Propose(ctx, c)
-	if errors.Is(err, policy.ErrRefused) {
-		h.o.Log.Debug("command refused", "error", err)
-		wait(ctx, spinPause)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
+	return false, s.commit(ctx, policy.Command{Result: &r})
 }

@@ -135,6 +135,9 @@ func (d *Dog) Kill() error {
 	return p.Kill()
 }
 
+// LoseStore deletes all that a killed watchdog knew.
+func (d *Dog) LoseStore() error { return os.RemoveAll(filepath.Join(d.dir, "data")) }
+
 // Signal sends the watchdog a signal.
 func (d *Dog) Signal(sig syscall.Signal) error { return d.proc.Load().Signal(sig) }
 

@@ -118,13 +118,16 @@ func (c *Conn) API(ctx context.Context) (level int, domain string, err error) {
 }
 
 // checkName refuses what would make another subject out of a stream's name.
-func checkName(stream string) error {
-	if stream == "" {
-		return fmt.Errorf("stream name %q: must not be empty", stream)
+func checkName(stream string) error { return checkToken("stream", stream) }
+
+// checkToken refuses what is not one plain token of a subject. what says whose name it is.
+func checkToken(what, name string) error {
+	if name == "" {
+		return fmt.Errorf("%s name %q: must not be empty", what, name)
 	}
-	for _, r := range stream {
+	for _, r := range name {
 		if r <= ' ' || r == '.' || r == '*' || r == '>' || r == '/' || r == '\\' || r == 0x7f {
-			return fmt.Errorf("stream name %q: must be one subject token without wildcards", stream)
+			return fmt.Errorf("%s name %q: must be one subject token without wildcards", what, name)
 		}
 	}
 	return nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
@@ -17,10 +19,18 @@ type Job struct {
 	Old Side
 	// Primary is the new primary; the archive is made at its site.
 	Primary Side
+	// Created, unless zero, is when Old was created: one that was deleted and made anew since holds no tail.
+	Created time.Time
+	// Of is "" for the tail of the former primary. For that of a mirror that had followed it further than the new primary
+	// it is the mirror's site: such an archive has a stream of its own.
+	Of string
 	// Origin is the member that Old is or was, as site/stream, for people; "" is Old's own name.
 	Origin string
 	// UpTo is the primary's last sequence at its promotion; 0: unknown.
 	UpTo uint64
+	// Since is when the new primary was bound, by the caller's clock; zero: unknown. What the old origin stored later is
+	// counted apart.
+	Since time.Time
 	// Progress, when set, hears about every thousand messages and at the end of every stage.
 	Progress func(Progress)
 }
@@ -53,9 +63,17 @@ type Account struct {
 	Messages  uint64 `json:"messages"`
 	OnPrimary uint64 `json:"on_primary"` // of Messages: the new primary has them, too
 	Bytes     uint64 `json:"bytes"`      // subjects, headers and data
+	// FirstAt and LastAt are when the old origin stored the first and the last of them.
+	FirstAt time.Time `json:"first_at,omitzero"`
+	LastAt  time.Time `json:"last_at,omitzero"`
+	// Captured are those that it stored beside the new primary, after Job.Since.
+	Captured policy.Stored `json:"captured,omitzero"`
 	// Digest is the SHA-256, in hex, of all messages: see DESIGN.md.
 	Digest string `json:"digest"`
 }
+
+// ErrRecreated says that the stream is not the one that held the tail.
+var ErrRecreated = errors.New("the stream was created anew")
 
 // Archive copies everything that the old origin holds above the fork to the archive stream of the job's epoch, proves the
 // copy by reading both in full, and returns the account. It may be called again after any failure, and by two leaders at
@@ -74,8 +92,11 @@ func archive(ctx context.Context, j Job) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
+	if !j.Created.IsZero() && !j.Created.Equal(old.Created) {
+		return Account{}, fmt.Errorf("%w: it is of %s, not of %s", ErrRecreated, old.Created, j.Created)
+	}
 	a := &archiver{Job: j, last: old.State.LastSeq}
-	a.archive = j.Primary.on(StreamName(j.Name, j.Epoch))
+	a.archive = j.Primary.on(StreamName(j.Name, j.Epoch, j.Of))
 	if err := a.open(ctx); err != nil {
 		return Account{Fork: a.fork}, err
 	}
@@ -126,7 +147,7 @@ func (a *archiver) open(ctx context.Context) error {
 	if err := a.adopt(ctx); err != nil {
 		return err
 	}
-	return a.archive.ready(ctx, Subject(a.Name, a.Epoch))
+	return a.archive.ready(ctx, a.subject())
 }
 
 // adopt takes the fork of an archive that exists. Two leaders may find different ones, when the primary's limits removed
@@ -144,31 +165,58 @@ func (a *archiver) adopt(ctx context.Context) error {
 	return nil
 }
 
-// overtaken is how often in a row an archiver may find that somebody else wrote, without any progress.
+// overtaken is how often in a row an archiver may be refused although nobody else wrote.
 const overtaken = 20
 
 // fill copies until the archive ends with the tail.
 func (a *archiver) fill(ctx context.Context) error {
-	for idle, before := 0, (place{}); ; {
+	for idle, before := 0, maxSeq; ; {
 		at, err := a.place(ctx)
 		if err != nil {
 			return err
 		}
-		if at.end == before.end && before != (place{}) {
-			if idle++; idle > overtaken {
-				return errOvertaken
-			}
+		if at.end != before {
+			idle, before = 0, at.end
+		} else if idle++; idle > overtaken {
+			return errOvertaken
 		}
-		if before = at; at.next == a.fork+1 && at.offset == 0 {
-			a.tail = newSummary()
-		} else {
-			a.tail = nil
+		if a.tail = nil; at.next == a.fork+1 && at.offset == 0 {
+			a.tail = newSummary(a.Since)
 		}
 		done, err := a.copy(ctx, at)
 		if done || err != nil && !errors.Is(err, errOvertaken) {
 			return err
 		}
+		if err := a.standstill(ctx); err != nil {
+			return err
+		}
 	}
+}
+
+// quiet is how long an archive must not have grown before one who was overtaken goes on: to write beside somebody else
+// would only mean that both read everything again and again.
+const quiet = time.Second
+
+// standstill waits until nobody writes to the archive.
+func (a *archiver) standstill(ctx context.Context) error {
+	var end uint64
+	tick := time.NewTicker(quiet / 5)
+	defer tick.Stop()
+	for since := time.Now(); time.Since(since) < quiet; {
+		info, err := a.archive.info(ctx)
+		if err != nil {
+			return err
+		}
+		if info.State.LastSeq != end {
+			end, since = info.State.LastSeq, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // place is where an archive ends.
@@ -204,7 +252,7 @@ func (a *archiver) place(ctx context.Context) (place, error) {
 
 // copy archives batch after batch from a place on. It returns true when the tail is through.
 func (a *archiver) copy(ctx context.Context, at place) (bool, error) {
-	w, err := newWriter(a.archive, Subject(a.Name, a.Epoch), at.end)
+	w, err := newWriter(a.archive, a.subject(), at.end)
 	if err != nil {
 		return false, err
 	}

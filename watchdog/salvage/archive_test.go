@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
@@ -33,7 +33,7 @@ func TestArchiveOfNothing(t *testing.T) {
 	if got != (salvage.Account{Fork: 10}) {
 		t.Errorf("%+v", got)
 	}
-	if _, err := p.js.Stream(p.ctx, salvage.StreamName("EVENTS", 3)); !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if _, err := p.js.Stream(p.ctx, salvage.StreamName("EVENTS", 3, "")); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("a stream was made: %v", err)
 	}
 }
@@ -154,6 +154,45 @@ func (p *pair) cutArchive(stream string, archived map[uint64]*jetstream.RawStrea
 	}
 }
 
+// TestArchiveThatLosesItsConnection is called again with a new one.
+func TestArchiveThatLosesItsConnection(t *testing.T) {
+	const tail = 5000
+	for name, lose := range map[string]func(salvage.Job){
+		"to the old origin":  func(j salvage.Job) { j.Old.Conn.Close() },
+		"to the new primary": func(j salvage.Job) { j.Primary.Conn.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := parted(t, tail)
+			job := p.job()
+			job.Progress = func(pr salvage.Progress) {
+				if pr.Done > tail/2 {
+					lose(job)
+				}
+			}
+			if _, err := salvage.Archive(p.ctx, job); !errors.Is(err, jsapi.ErrDisconnected) {
+				t.Fatalf("got %v, want %v", err, jsapi.ErrDisconnected)
+			}
+			p.old, p.new = p.side("OLD"), p.side("NEW")
+			if got := p.archive(); got.Messages != tail || p.state(got.Stream).Msgs != tail {
+				t.Errorf("%+v, and %d in the archive", got, p.state(got.Stream).Msgs)
+			}
+		})
+	}
+}
+
+func TestArchiveOfAnotherStream(t *testing.T) {
+	p := parted(t, 3)
+	job := p.job()
+	job.Created = time.Now()
+	if _, err := salvage.Archive(p.ctx, job); !errors.Is(err, salvage.ErrRecreated) {
+		t.Errorf("got %v, want %v", err, salvage.ErrRecreated)
+	}
+	s, err := p.js.Stream(p.ctx, "OLD")
+	p.must(nil, err)
+	job.Created = s.CachedInfo().Created
+	p.must(salvage.Archive(p.ctx, job))
+}
+
 // TestArchiveByMany has several leaders at it at once, one of which is stopped in the midst of it.
 func TestArchiveByMany(t *testing.T) {
 	const tail = 6000
@@ -257,61 +296,32 @@ func TestArchiveMarksWhatThePrimaryHas(t *testing.T) {
 	}
 }
 
-// TestArchiveIsBounded compares the memory that a tail of 40 MB takes, which is more than may be kept, with that of one
-// five times as large.
-func TestArchiveIsBounded(t *testing.T) {
-	const small, large = 20_000, 100_000
-	a, b := peak(t, small), peak(t, large)
-	t.Logf("%d messages: %d MiB; %d messages: %d MiB", small, a>>20, large, b>>20)
-	if b > 2*a {
-		t.Errorf("a tail of 200 MB took %d MiB, one of 40 MB %d MiB", b>>20, a>>20)
-	}
-}
-
-// peak archives n messages of 2 KB, and returns by how much the heap grew; the server's part of it is in there, too.
-func peak(t *testing.T, n int) uint64 {
+// TestArchiveMeasuresTheCapture: what the old origin stored before the new primary was bound is lag, what it stored later
+// is captured by both.
+func TestArchiveMeasuresTheCapture(t *testing.T) {
 	p := newPair(t)
 	p.publish("b", 10)
 	p.promote()
-	p.flood(n)
+	p.publish("lag", 5)
+	job, before := p.job(), p.last("OLD")
+	job.Since = stored(p, "OLD")[before].Time
+	p.publish("both", 3)
 	p.switchOver()
-	job := p.job()
-	base := heap()
-	most := base
-	job.Progress = func(pr salvage.Progress) {
-		if pr.Done%10_000 == 0 || pr.Done == pr.Total {
-			most = max(most, heap())
-		}
-	}
-	began := time.Now()
 	got, err := salvage.Archive(p.ctx, job)
-	if err != nil || got.Messages != uint64(n) {
-		t.Fatalf("%+v, %v", got, err)
-	}
-	t.Logf("%.0f messages a second", float64(n)/time.Since(began).Seconds())
-	return most - base
-}
-
-func heap() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
-// flood stores n messages of 2 KiB, as fast as can be.
-func (p *pair) flood(n int) {
-	p.tb.Helper()
-	data := bytes.Repeat([]byte("f"), 2048)
-	js, err := jetstream.New(p.js.Conn(), jetstream.WithPublishAsyncMaxPending(1000))
 	p.must(nil, err)
-	for i := range n {
-		p.must(js.PublishMsgAsync(&nats.Msg{Subject: "o.flood", Data: data, Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint(i)}}}))
+	held := stored(p, "OLD")
+	c := got.Captured
+	if c.Messages != 3 || c.First != before+1 || c.Last != before+3 || !c.FirstAt.Equal(held[c.First].Time) || !c.LastAt.Equal(held[c.Last].Time) {
+		t.Errorf("captured: %+v, want the 3 messages above %d", c, before)
 	}
-	select {
-	case <-js.PublishAsyncComplete():
-	case <-p.ctx.Done():
-		p.tb.Fatal("not published in time")
+	if !got.FirstAt.Equal(held[11].Time) || !got.LastAt.Equal(held[before+3].Time) {
+		t.Errorf("the tail is from %s to %s, want %s to %s", got.FirstAt, got.LastAt, held[11].Time, held[before+3].Time)
+	}
+	if again, err := salvage.Archive(p.ctx, job); err != nil || again != got {
+		t.Errorf("again: %+v (%v), want %+v", again, err, got)
+	}
+	if p.archive().Captured.Messages != 0 {
+		t.Error("measured without a time")
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -41,6 +43,7 @@ func embedded(tb testing.TB) *server.Server {
 // pair is an origin, OLD, and its mirror, NEW, which becomes the primary.
 type pair struct {
 	tb  testing.TB
+	srv *server.Server
 	url string
 	js  jetstream.JetStream
 	ctx context.Context
@@ -53,7 +56,8 @@ func newPair(tb testing.TB, tune ...func(*jetstream.StreamConfig)) *pair {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), 4*time.Minute)
 	tb.Cleanup(cancel)
-	p := &pair{tb: tb, url: embedded(tb).ClientURL(), ctx: ctx}
+	srv := embedded(tb)
+	p := &pair{tb: tb, srv: srv, url: srv.ClientURL(), ctx: ctx}
 	p.js = p.jetStream()
 	p.old, p.new = p.side("OLD"), p.side("NEW")
 	cfg := jetstream.StreamConfig{Name: "OLD", Subjects: []string{"o.>"}, AllowMsgTTL: true, AllowRollup: true, AllowMsgSchedules: true}
@@ -61,7 +65,7 @@ func newPair(tb testing.TB, tune ...func(*jetstream.StreamConfig)) *pair {
 	for _, f := range tune {
 		f(&cfg)
 	}
-	mirror.MaxMsgsPerSubject = cfg.MaxMsgsPerSubject
+	mirror.MaxMsgsPerSubject, mirror.MaxConsumers = cfg.MaxMsgsPerSubject, cfg.MaxConsumers
 	p.must(p.js.CreateStream(ctx, cfg))
 	p.must(p.js.CreateStream(ctx, mirror))
 	return p
@@ -176,10 +180,21 @@ func (p *pair) archive() salvage.Account {
 func entries(p *pair) []salvage.Entry {
 	p.tb.Helper()
 	var all []salvage.Entry
-	archive := salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3)}
-	p.must(nil, salvage.Show(p.ctx, archive, func(e salvage.Entry) error {
+	archive := salvage.Side{Site: p.new.Site, Stream: salvage.StreamName("EVENTS", 3, "")}
+	p.must(nil, salvage.Show(p.ctx, archive, "", func(e salvage.Entry) error {
 		all = append(all, e)
 		return nil
 	}))
 	return all
+}
+
+// stopAndCopy ends the server, and returns a copy of its store.
+func (p *pair) stopAndCopy() string {
+	p.tb.Helper()
+	store := filepath.Dir(p.srv.JetStreamConfig().StoreDir)
+	p.srv.Shutdown()
+	p.srv.WaitForShutdown()
+	dir := p.tb.TempDir()
+	p.must(nil, os.CopyFS(dir, os.DirFS(store)))
+	return dir
 }

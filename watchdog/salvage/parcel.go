@@ -24,6 +24,9 @@ const (
 // headerSalvage marks a replayed message on the primary: NAME/EPOCH/SEQ.
 const headerSalvage = "Understudy-Salvage"
 
+// HeaderReplayed is headerSalvage for those who count what a replay brought.
+const HeaderReplayed = headerSalvage
+
 // errDamaged says that an archive does not read as one.
 var errDamaged = errors.New("the archive is damaged")
 
@@ -31,6 +34,7 @@ var errDamaged = errors.New("the archive is damaged")
 type parcel struct {
 	*message
 	onPrimary uint64 // 0: the primary lacks it
+	stored    uint64 // the archive's own sequence of its last part, once read from there
 }
 
 // part is the message of the archive that holds the parcel's payload from an offset on, as much as fits into limit
@@ -151,7 +155,7 @@ func (u *unpacker) add(m *message) (*parcel, error) {
 		return nil, nil
 	}
 	whole := u.open
-	u.open, u.seq = nil, whole.seq
+	u.open, u.seq, whole.stored = nil, whole.seq, m.seq
 	if n := whole.headerLength; n < 0 || n > len(whole.data) {
 		return nil, fmt.Errorf("%w: message %d: %s %d of %d bytes", errDamaged, m.seq, headerLength, n, len(whole.data))
 	} else if n > 0 {

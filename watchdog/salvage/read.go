@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -13,6 +14,9 @@ const (
 	readMessages = 1000    // that a consumer may send ahead
 	readBytes    = 8 << 20 // the same
 	readIdle     = time.Minute
+	// A consumer that is silent for two heartbeats is given up.
+	readHeartbeat = 2 * time.Second
+	readExpiry    = 10 * time.Second
 )
 
 // read calls each with every message of a range, in order, like scan, but through a consumer where the stream allows
@@ -23,20 +27,52 @@ func (s Side) read(ctx context.Context, from, to uint64, each func(*message) err
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s, err)
 	}
-	if to = min(to, info.State.LastSeq); from > to {
-		return nil
+	f := &follower{side: s, at: from, to: min(to, info.State.LastSeq), each: each}
+	for tries := 0; f.at <= f.to; tries++ {
+		before := f.at
+		err := f.run(ctx)
+		var refused *jetstream.APIError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &refused), consumerLost(err) && f.at == before && tries >= followTries:
+			// It is full of consumers, of another retention, its consumers do not answer: a scan needs none.
+			return s.scan(ctx, f.at, f.to, each)
+		case !consumerLost(err):
+			return fmt.Errorf("read %s at sequence %d: %w", s, f.at, s.why(err))
+		}
 	}
-	consumer, remove, err := s.consumer(ctx, from)
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) { // full of consumers, of another retention: whatever it is, a scan needs none
-		return s.scan(ctx, from, to, each)
+	return nil
+}
+
+// followTries is how many consumers may be lost before a reader does without.
+const followTries = 3
+
+// consumerLost says that a consumer is gone or silent, as when its server is: another may serve.
+func consumerLost(err error) bool {
+	for _, lost := range []error{jetstream.ErrNoHeartbeat, jetstream.ErrConsumerDeleted, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerLeadershipChanged, nats.ErrNoResponders} {
+		if errors.Is(err, lost) {
+			return true
+		}
 	}
+	return false
+}
+
+// follower reads a stream through one consumer after the other. at is the sequence that comes next.
+type follower struct {
+	side   Side
+	at, to uint64
+	each   func(*message) error
+}
+
+func (f *follower) run(ctx context.Context) error {
+	consumer, remove, err := f.side.consumer(ctx, f.at)
 	if err != nil {
-		return fmt.Errorf("read %s: make a consumer: %w", s, kindOf(err))
+		return err
 	}
 	defer remove()
-	if err := follow(ctx, consumer, to, each); err != nil && !errors.Is(err, errEnough) {
-		return fmt.Errorf("read %s: %w", s, err)
+	if err := f.follow(ctx, consumer); !errors.Is(err, errEnough) {
+		return err
 	}
 	return nil
 }
@@ -66,46 +102,55 @@ func (s Side) consumer(ctx context.Context, from uint64) (jetstream.Consumer, fu
 	}, nil
 }
 
-// follow takes a consumer's messages until a sequence, or until it has no more.
-func follow(ctx context.Context, c jetstream.Consumer, to uint64, each func(*message) error) error {
+// follow takes a consumer's messages until the end of the range, or until it has no more.
+func (f *follower) follow(ctx context.Context, c jetstream.Consumer) error {
 	if c.CachedInfo().NumPending == 0 {
 		return nil
 	}
-	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes))
+	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes),
+		jetstream.PullExpiry(readExpiry), jetstream.PullHeartbeat(readHeartbeat))
 	if err != nil {
 		return err
 	}
 	defer it.Stop()
 	for {
-		delivered, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return kindOf(err)
-		}
-		meta, err := delivered.Metadata()
+		m, pending, err := next(ctx, it)
 		if err != nil {
 			return err
 		}
-		seq := meta.Sequence.Stream
-		if seq > to {
+		if m.seq > f.to {
 			return nil
 		}
-		m := &message{seq: seq, at: meta.Timestamp.UTC(), subject: delivered.Subject(), parsed: delivered.Headers(), data: delivered.Data()}
-		if err := each(m); err != nil {
+		if err := f.each(m); err != nil {
 			return err
 		}
-		if seq == to || meta.NumPending == 0 {
+		if f.at = m.seq + 1; f.at > f.to || pending == 0 {
 			return nil
 		}
 	}
 }
 
+// next takes one message, and how many follow.
+func next(ctx context.Context, it jetstream.MessagesContext) (*message, uint64, error) {
+	m, err := it.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return nil, 0, err
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, 0, err
+	}
+	return &message{seq: meta.Sequence.Stream, at: meta.Timestamp.UTC(), subject: m.Subject(), parsed: m.Headers(), data: m.Data()},
+		meta.NumPending, nil
+}
+
 func isDamage(err error) bool { return errors.Is(err, errDamaged) }
 
-// unpack reads an archive, and calls each with every whole message. A missing sequence is damage, since an archive has
-// no gaps.
-func unpack(ctx context.Context, archive Side, each func(*parcel) error) error {
-	u, next, enough := &unpacker{}, uint64(1), false
-	err := archive.read(ctx, 1, maxSeq, func(m *message) error {
+// unpack reads an archive from one of its own sequences on, which must be 1 or follow a whole message, and calls each with
+// every whole message. A missing sequence is damage, since an archive has no gaps.
+func unpack(ctx context.Context, archive Side, from uint64, each func(*parcel) error) error {
+	u, next, enough := &unpacker{}, from, false
+	err := archive.read(ctx, from, maxSeq, func(m *message) error {
 		if m.seq != next {
 			return fmt.Errorf("%w: message %d is missing", errDamaged, next)
 		}
@@ -132,9 +177,9 @@ func unpack(ctx context.Context, archive Side, each func(*parcel) error) error {
 }
 
 // readBack adds up what an archive holds.
-func readBack(ctx context.Context, archive Side) (*summary, error) {
-	s := newSummary()
-	err := unpack(ctx, archive, func(p *parcel) error {
+func readBack(ctx context.Context, archive Side, since time.Time) (*summary, error) {
+	s := newSummary(since)
+	err := unpack(ctx, archive, 1, func(p *parcel) error {
 		s.add(p.message)
 		if p.onPrimary > 0 {
 			s.OnPrimary++

@@ -57,7 +57,7 @@ func (s Site) request(ctx context.Context, verb string, question any) ([]byte, e
 	defer cancel()
 	m, err := s.Conn.RequestWithContext(ctx, s.api(verb), body)
 	if err != nil {
-		return nil, fmt.Errorf("%s at %s: %w", verb, s.Name, kindOf(err))
+		return nil, fmt.Errorf("%s at %s: %w", verb, s.Name, s.why(err))
 	}
 	return m.Data, nil
 }
@@ -72,6 +72,16 @@ func (s Site) ask(ctx context.Context, verb string, question, out any) error {
 		return fmt.Errorf("%s at %s: %w", verb, s.Name, err)
 	}
 	return nil
+}
+
+// why is kindOf of a request that the site may have had no permission for: the server says that beside the request, which
+// then has no answer.
+func (s Site) why(err error) error {
+	err = kindOf(err)
+	if last := s.Conn.LastError(); errors.Is(err, jsapi.ErrTimeout) && errors.Is(last, nats.ErrPermissionViolation) {
+		return fmt.Errorf("%w: %w", jsapi.ErrPermission, last)
+	}
+	return err
 }
 
 // kindOf gives a failed request the sentinel that the rest of the program knows it by.

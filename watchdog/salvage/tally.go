@@ -1,9 +1,6 @@
 package salvage
 
-import (
-	"context"
-	"strings"
-)
+import "context"
 
 // tally says what the primary holds of some messages of the tail. One tally is about as many messages as fit into
 // memory; a longer tail has one after the other.
@@ -29,17 +26,14 @@ func (t *tally) want(k key) {
 	}
 }
 
-// look reads the primary in a range, and counts the keys that are wanted. Messages that a replay put there do not count
-// as copies of a content: their own key says whose they are.
+// look reads the primary in a range, and counts the keys that are wanted. What a replay put there is no copy of a content:
+// it has an id in any case.
 func (t *tally) look(ctx context.Context, primary Side, from, to uint64) error {
 	return primary.read(ctx, from, to, func(m *message) error {
-		k, counted := m.key()
-		mark := m.value(headerSalvage)
-		if !counted || mark == "" {
-			t.saw(k, m.seq)
-		}
-		if mark != "" {
-			t.saw(markKey(mark), m.seq)
+		k, _ := m.key()
+		t.saw(k, m.seq)
+		if mark := m.value(headerSalvage); mark != "" {
+			t.saw(markKey(mark, m.value(headerTime)), m.seq)
 		}
 		return nil
 	})
@@ -89,5 +83,9 @@ func (t *tally) take(k key, counted bool) uint64 {
 	return h.first
 }
 
-// markKey is the key of an Understudy-Salvage header.
-func markKey(mark string) key { return keyOf(bySalvage, []byte(strings.TrimSpace(mark))) }
+// markKey is the key of a replayed message: its Understudy-Salvage header, and the time at which the old origin stored it.
+// So the archives of one failover know each other's messages: of a mirror that followed the old origin, the tail is the
+// same one.
+func markKey(mark, at string) key {
+	return keyOf(bySalvage, []byte(mark), []byte(at))
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"sync"
+	"time"
 )
 
 // MismatchError says that an archive is not what the old origin holds. Nothing may be deleted then.
@@ -35,18 +36,30 @@ func (e *MismatchError) Unwrap() error { return e.Damage }
 // summary adds messages up to an account.
 type summary struct {
 	Account
-	h hash.Hash
+	since time.Time
+	h     hash.Hash
 }
 
-func newSummary() *summary { return &summary{h: sha256.New()} }
+func newSummary(since time.Time) *summary { return &summary{since: since, h: sha256.New()} }
 
 func (s *summary) add(m *message) {
 	if s.Messages++; s.First == 0 {
-		s.First = m.seq
+		s.First, s.FirstAt = m.seq, m.at
 	}
-	s.Last = m.seq
+	s.Last, s.LastAt = m.seq, m.at
+	if !s.since.IsZero() && m.at.After(s.since) {
+		s.capture(m)
+	}
 	s.Bytes += uint64(m.size())
 	m.addTo(s.h)
+}
+
+func (s *summary) capture(m *message) {
+	c := &s.Captured
+	if c.Messages++; c.First == 0 {
+		c.First, c.FirstAt = m.seq, m.at
+	}
+	c.Last, c.LastAt = m.seq, m.at
 }
 
 func (s *summary) account(stream string, fork uint64) Account {
@@ -65,7 +78,7 @@ func (a *archiver) verify(ctx context.Context) (Account, error) {
 		bad      error
 	)
 	wg.Go(func() {
-		if archived, bad = readBack(ctx, a.archive); bad != nil {
+		if archived, bad = readBack(ctx, a.archive, a.Since); bad != nil {
 			cancel()
 		}
 	})
@@ -95,7 +108,7 @@ func (a *archiver) readTail(ctx context.Context) error {
 	if a.tail != nil {
 		return nil
 	}
-	tail := newSummary()
+	tail := newSummary(a.Since)
 	a.bytes = 0
 	err := a.Old.scan(ctx, a.fork+1, a.last, func(m *message) error {
 		tail.add(m)

@@ -29,6 +29,7 @@ type ack struct {
 	Stream    string          `json:"stream"`
 	Seq       uint64          `json:"seq"`
 	Duplicate bool            `json:"duplicate"`
+	Domain    string          `json:"domain"`
 	Error     *jsapi.APIError `json:"error"`
 }
 
@@ -152,6 +153,6 @@ func (s Side) ready(ctx context.Context, subject string) error {
 		case err == nil:
 			return fmt.Errorf("%s stored a probe that it should have refused", s)
 		}
-		return fmt.Errorf("%s takes no publishes: %w", s, kindOf(err))
+		return fmt.Errorf("%s takes no publishes: %w", s, s.why(err))
 	})
 }

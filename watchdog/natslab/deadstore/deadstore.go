@@ -91,8 +91,11 @@ func open(ctx context.Context, account, dir string) (*storeCopy, error) {
 // serve runs the standalone server on a folder and connects to it.
 func serve(ctx context.Context, account, dir string) (*storeCopy, error) {
 	conf := filepath.Join(dir, "deadstore.conf")
-	text := fmt.Sprintf("server_name: deadstore\njetstream {store_dir: %q}\n"+
-		"accounts {%q: {jetstream: enabled, users: [{user: reader, password: reader}]}}\n", dir, account)
+	login := fmt.Sprintf("accounts {%q: {jetstream: enabled, users: [{user: reader, password: reader}]}}", account)
+	if account == server.DEFAULT_GLOBAL_ACCOUNT { // of servers without accounts; it may not be named in a config
+		login = "authorization {user: reader, password: reader}"
+	}
+	text := fmt.Sprintf("server_name: deadstore\njetstream {store_dir: %q}\n%s\n", dir, login)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

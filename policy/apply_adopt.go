@@ -1,0 +1,165 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// adopt carries an adoption out.
+func (st *StreamState) adopt(s *State, c Command) error {
+	a, err := newAdopter(*st, *c.Adopt)
+	if err != nil {
+		return err
+	}
+	a.st = st.clone() // as it was: what follows judges by it
+	for _, x := range a.plan.Members {
+		st.Members[x.ID.String()] = a.member(x, c.At)
+		if x.Role != RoleUnseen { // what its care knew is not so any more
+			delete(st.Aftercare, x.ID.String())
+		}
+	}
+	st.Primary, st.Epoch, st.Adopted = a.plan.Primary, a.plan.Epoch, a.plan.Epoch
+	st.Clock, st.Round, st.Approval = Clock{Term: st.Clock.Term, Round: st.Clock.Round}, StreamRound{}, nil
+	st.endAdopted(s, c)
+	st.endCaptures(c.At)
+	s.note(c.At, st.Name, st.Epoch, "adopted", Reason{Code: Healthy, Text: c.Adopt.By + " took over what is there: " + a.plan.String()})
+	return nil
+}
+
+// endAdopted ends an attempt that had promoted nothing.
+func (st *StreamState) endAdopted(s *State, c Command) {
+	if st.Attempt == nil {
+		return
+	}
+	ended := *st.Attempt
+	ended.Phase, ended.EndedAt = PhaseAborted, c.At
+	ended.Waiting = reasonf(ChangedOutside, "%s took over what is there", c.Adopt.By)
+	st.Attempt, st.Last = nil, &ended
+	s.note(c.At, st.Name, ended.Epoch, string(ended.Kind)+"_aborted", ended.Waiting)
+}
+
+// endCaptures ends the account of those that are retired no more.
+func (st *StreamState) endCaptures(at time.Time) {
+	for i, d := range st.DualCapture {
+		if d.Fenced.IsZero() && st.Members[d.Member.String()].Retired == 0 {
+			st.DualCapture[i].Fenced = at
+		}
+	}
+}
+
+// member is the new state of one member.
+func (a adopter) member(x Adopted, at time.Time) MemberState {
+	m := a.st.Members[x.ID.String()]
+	m.ID = x.ID
+	if a.closes(x.ID) {
+		m = m.closedByPerson()
+	}
+	now := a.c.Members[x.ID.String()].Now
+	if _, seen := a.shapes[x.ID]; seen {
+		m = m.seenAs(*now, at)
+	}
+	switch x.Role {
+	case RolePrimary:
+		return a.primary(m)
+	case RoleMirror:
+		m.Want, m.WantWrite, m.Original = nil, "", nil
+		m.Retired, m.Abandoned, m.FencedAt, m.Follows = 0, 0, time.Time{}, MemberID{}
+	case RoleRetired:
+		return a.retired(m, at)
+	case RoleForgotten:
+		if m.Deleted { // by us: its tail may still be on its disks
+			return m
+		}
+		return MemberState{ID: m.ID, Writes: m.Writes, Promoted: m.Promoted}
+	}
+	return a.stray(m)
+}
+
+// closedByPerson closes the open writes to a member.
+func (m MemberState) closedByPerson() MemberState {
+	m.Writes = slices.Clone(m.Writes)
+	for i := range m.Writes {
+		if w := &m.Writes[i]; w.Open() {
+			w.Closed, w.Config = ClosedOperator, nil
+		}
+	}
+	return m
+}
+
+// seenAs takes over a member's incarnation and config as they are.
+func (m MemberState) seenAs(now Snapshot, at time.Time) MemberState {
+	if m.Best == nil || !now.Created.Equal(m.Created) || now.LastSeq >= m.Best.LastSeq {
+		best := now
+		best.Config, best.Age = nil, 0
+		m.Best, m.BestAt = &best, at.Add(-now.Age)
+	}
+	m.Created, m.Recreated, m.Gone, m.Deleted = now.Created, time.Time{}, false, false
+	m.Config, m.ConfigSum = now.Config, Sum(now.Config)
+	return m
+}
+
+// primary makes a member the primary. One that we never wrote is left as free as an origin is; one that lacks the subjects
+// gets them by repair.
+func (a adopter) primary(m MemberState) MemberState {
+	m.Retired, m.Abandoned, m.FencedAt, m.Follows, m.Stray, m.ForkLimit = 0, 0, time.Time{}, MemberID{}, 0, 0
+	if m.Promoted == 0 && (m.ID != a.c.Rules.Origin || !a.isBound(m.ID)) {
+		m.Promoted = a.plan.Epoch // somebody promoted it: subjects are bound, not given back
+	}
+	if !a.isBound(m.ID) {
+		m.Want, m.WantWrite = &Shape{Kind: ShapeBound, Subjects: a.subjects}, ""
+		return m
+	}
+	m.Original = m.Config
+	m.Want, m.WantWrite = nil, ""
+	if len(m.Writes) > 0 || StampOf(m.Config).Write != "" {
+		m = m.wantAsIs(a.shapes[m.ID])
+	}
+	return m
+}
+
+// wantAsIs wants a member as it is: by the write whose mark it bears, or by none.
+func (m MemberState) wantAsIs(shape Shape) MemberState {
+	m.Want, m.WantWrite = &shape, StampOf(m.Config).Write
+	if m.WantWrite == "" {
+		m.WantWrite = adoptedBare
+	}
+	return m
+}
+
+// retired makes a member one that is fenced whenever it answers.
+func (a adopter) retired(m MemberState, at time.Time) MemberState {
+	if m.Retired == 0 {
+		m.Retired, m.ForkLimit, m.Follows = a.plan.Epoch, 0, MemberID{}
+	}
+	shape, seen := a.shapes[m.ID]
+	switch {
+	case seen && shape.Kind == ShapeParked:
+		m = m.wantAsIs(shape)
+		if m.FencedAt.IsZero() {
+			m.FencedAt = at
+		}
+		return m
+	case !m.Recreated.IsZero(): // the incarnation that was seen last
+		m.Created, m.Recreated, m.Best, m.BestAt = m.Recreated, time.Time{}, nil, time.Time{}
+	}
+	m.Gone, m.FencedAt = false, time.Time{}
+	if seen || m.Want == nil || m.Want.Kind != ShapeParked {
+		m.Want, m.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(m.ID)}}, ""
+	}
+	return m
+}
+
+// stray marks a mirror that followed the primary of before: its name alone does not make it a copy of the new one, even if
+// that bears the same. Its next incarnation is a mirror of the new one.
+func (a adopter) stray(m MemberState) MemberState {
+	before, old := a.st.Members[m.ID.String()], a.st.Members[a.st.Primary.String()]
+	now := a.c.Members[a.plan.Primary.String()].Now
+	same := a.plan.Primary == a.st.Primary && (old.Created.IsZero() || old.Created.Equal(now.Created))
+	if same || m.Created.IsZero() || !m.Created.Equal(before.Created) {
+		return m
+	}
+	if directMirror(a.st, a.c.Rules, m.ID, &Snapshot{Config: m.Config}) {
+		m.Stray, m.ForkLimit = a.plan.Epoch, 0
+	}
+	return m
+}
