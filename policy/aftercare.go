@@ -43,16 +43,17 @@ type Aftercare struct {
 	BeganAt time.Time    `json:"began_at"`
 }
 
-// Of tells the archive of this care from the others of its failover: "" for the first return of the former primary.
+// Of tells the archive of the care apart from those of other members, and of other times, in the epoch; it is "" for the
+// first of the former primary. It is part of the archive's name, and of its subject.
 func (c Aftercare) Of() string {
-	var of []string
+	var parts []string
 	if c.Kind == CareRepoint {
-		of = append(of, c.Member.Site)
+		parts = append(parts, c.Member.Site)
 	}
 	if c.Again > 0 {
-		of = append(of, fmt.Sprint("again", c.Again))
+		parts = append(parts, fmt.Sprintf("again%d", c.Again))
 	}
-	return strings.Join(of, "-")
+	return strings.Join(parts, "_")
 }
 
 // Tail is the verified account of what a member held above the fork.

@@ -118,7 +118,7 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 	m := st.Members[key]
 	switch c.Phase {
 	case PhaseSeal:
-		m.closeUpdates()
+		m.sealed() // by a seal whose copy the server refused, perhaps
 		st.Members[key] = m
 	case PhaseArchive:
 		if r.Tail == nil {
@@ -227,9 +227,9 @@ func (m *MemberState) openedCare(st *StreamState, w Write) {
 	}
 }
 
-// closeUpdates closes what was sent to a stream before it was seen sealed: it takes no update any more, and refuses what is
-// still on its way.
-func (m *MemberState) closeUpdates() {
+// sealed closes what was sent to the member before it was sealed, and is still on its way: a sealed stream takes no update
+// any more, and the server will refuse it.
+func (m *MemberState) sealed() {
 	for i := range m.Writes {
 		if w := &m.Writes[i]; w.Open() && w.Kind != WriteDelete {
 			w.Closed, w.Config, w.Detail = ClosedRefused, nil, "the stream is sealed"

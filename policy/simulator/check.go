@@ -25,6 +25,9 @@ func newRecord() record {
 
 // command looks at what is about to be taken by the log.
 func (r *record) command(s *Sim, c policy.Command) {
+	for _, part := range c.All {
+		r.command(s, part)
+	}
 	switch {
 	case c.Begin != nil:
 		r.Begun++

@@ -53,7 +53,7 @@ func (c *carer) next(ctx context.Context) (more bool, err error) {
 	m := policy.EnsureCare(st, c.sr, c.h.o.Node, c.id, v)
 	if m.Kind == policy.MoveArchive || m.Kind == policy.MoveReplay {
 		if err := c.copy(ctx, st, m.Kind, &v); err != nil {
-			c.h.patience.failed(c.key)
+			c.h.patience.failed(c.key, longestPause)
 			return false, err
 		}
 		m = policy.EnsureCare(st, c.sr, c.h.o.Node, c.id, v)
@@ -166,7 +166,7 @@ func (c *carer) replay(ctx context.Context, st policy.StreamState) (*policy.Repl
 // archive copies the member's tail to the primary's site, and proves the copy.
 func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.CareViews) (*policy.Tail, error) {
 	m, care := st.Members[c.id.String()], st.Aftercare[c.id.String()]
-	job := salvage.Job{Name: st.Name, Epoch: care.Epoch, Of: care.Of(), Origin: c.id.String(), UpTo: m.ForkLimit, Since: m.ReplacedAt}
+	job := salvage.Job{Name: st.Name, Of: care.Of(), Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Since: m.ReplacedAt}
 	job.Progress = func(p salvage.Progress) {
 		failpoint(st.Name, "in-"+p.Stage)
 		c.h.progressed(c.id, p)
@@ -248,7 +248,7 @@ func (c *carer) send(ctx context.Context, st policy.StreamState, m policy.Move) 
 		wait(ctx, refusalPause)
 		return true, nil
 	}
-	pause := c.h.patience.failed(c.key)
+	pause := c.h.patience.failed(c.key, longestPause)
 	c.h.o.Log.Warn("care did not go through", "stream", st.Name, "member", c.id.String(), "error", refused, "next_try_in", pause)
 	r := policy.CareCommand{Stream: st.Name, Member: c.id, Epoch: st.Aftercare[c.id.String()].Epoch, Phase: c.phase,
 		Outcome: policy.OutcomeWaiting, Reason: refusedReason(m.Write, refused)}
