@@ -183,10 +183,12 @@ type Approval struct {
 // AttemptKind says what an attempt is for.
 type AttemptKind string
 
-// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives.
+// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives; a fence only parks one that
+// is gone, ahead of the threshold.
 const (
 	KindFailover   AttemptKind = "failover"
 	KindSwitchover AttemptKind = "switchover"
+	KindFence      AttemptKind = "fence"
 )
 
 // Attempt is one failover or switchover, from its begin to its end.

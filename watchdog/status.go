@@ -221,7 +221,7 @@ func (b streamBuilder) stateName(code policy.Code) string {
 	switch {
 	case b.st.Attempt != nil && b.st.Attempt.Kind == policy.KindSwitchover:
 		return api.StateSwitchingOver
-	case b.st.Attempt != nil:
+	case b.st.Attempt != nil && b.st.Attempt.Kind != policy.KindFence: // which may still be taken back
 		return api.StateFailingOver
 	case b.state.Hold.Held || b.st.Hold.Held:
 		return api.StateHeld

@@ -87,8 +87,11 @@ func writesText(st api.StreamStatus) string {
 
 // attempt is the running failover: what it is, and how far.
 func (p *page) attempt(a policy.Attempt) {
-	p.labelled("attempt", fmt.Sprintf("failover %d from %s to %s, begun by %s (%s) at %s", a.Epoch, a.From, a.Target, a.By, a.Trigger,
-		at(a.BeganAt)))
+	what := fmt.Sprintf("%s %d from %s to %s", a.Kind, a.Epoch, a.From, a.Target)
+	if a.Kind == policy.KindFence {
+		what = fmt.Sprintf("%s %d of %s, ahead of the threshold", a.Kind, a.Epoch, a.From)
+	}
+	p.labelled("attempt", fmt.Sprintf("%s, begun by %s (%s) at %s", what, a.By, a.Trigger, at(a.BeganAt)))
 	for _, step := range a.Steps {
 		p.labelled("", fmt.Sprintf("%s: done in %s. %s", step.Phase, span(step.Took), step.Text))
 	}

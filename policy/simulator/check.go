@@ -17,6 +17,7 @@ type record struct {
 	Aborted   int
 	Abandoned int
 	Adopted   int
+	ahead     int // fences ahead of the threshold
 }
 
 func newRecord() record {
@@ -30,6 +31,10 @@ func (r *record) command(s *Sim, c policy.Command) {
 	}
 	switch {
 	case c.Begin != nil:
+		if c.Begin.Attempt.Kind == policy.KindFence {
+			r.ahead++
+			return
+		}
 		r.Begun++
 		if c.Begin.Attempt.Kind == policy.KindSwitchover {
 			r.switched++
@@ -188,7 +193,7 @@ func (s *Sim) checkMessages() {
 // checkMirrors: after the calm every other member follows the primary again.
 func (s *Sim) checkMirrors() {
 	st := s.st()
-	if s.o.Rejoin != policy.RejoinAuto {
+	if s.o.Rejoin != policy.RejoinAuto || s.o.Hands { // what a person deleted does not come back by itself
 		return
 	}
 	p := s.world.streams[st.Primary.String()]
