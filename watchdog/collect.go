@@ -12,10 +12,11 @@ import (
 
 // The calls that watchdogs make to each other, over the peers' own port and not over the NATS being watched.
 const (
-	methodReport  = "report"
-	methodAdmin   = "admin"
-	methodStatus  = "status"
-	methodHistory = "history"
+	methodReport    = "report"
+	methodAdmin     = "admin"
+	methodStatus    = "status"
+	methodHistory   = "history"
+	methodConsumers = "consumers"
 )
 
 // reportRequest asks an observer for a fresh look.

@@ -25,6 +25,7 @@ func (s *service) reload() api.Response {
 	s.setConfig(next)
 	s.metrics.guard(s.Rules().Streams)
 	s.configureProbe()
+	s.configureKeeper()
 	if s.o.Level != nil {
 		if err := s.o.Level.UnmarshalText([]byte(next.Log.Level)); err != nil {
 			s.log.Warn("log level not changed", "error", err)

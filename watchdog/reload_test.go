@@ -46,6 +46,9 @@ func reloading(t *testing.T) (s *service, write func(string)) {
 		probe: probe.New(probe.Options{Node: "wd", Site: "east"})}
 	s.metrics = newMetrics(prometheus.NewRegistry(), s)
 	s.setConfig(c)
+	if err := s.openKeeper(); err != nil {
+		t.Fatal(err)
+	}
 	return s, write
 }
 

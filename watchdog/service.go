@@ -13,6 +13,7 @@ import (
 	"github.com/understudy-ha/understudy/election"
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/config"
+	"github.com/understudy-ha/understudy/watchdog/consumers"
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 	"github.com/understudy-ha/understudy/watchdog/probe"
 )
@@ -38,6 +39,7 @@ type service struct {
 	replica *replica
 	node    *election.Node
 	probe   *probe.Observer
+	keeper  *consumers.Keeper
 	metrics *metrics
 	looking pulse     // of the probe's loop
 	pulse   termPulse // of the term's, while this node leads
@@ -72,6 +74,9 @@ func Run(ctx context.Context, o Options) error {
 	s.metrics.guard(s.Rules().Streams)
 	signals := s.catchSignals()
 	defer signals.close()
+	if err := s.openKeeper(); err != nil {
+		return err
+	}
 	if err := s.openNode(); err != nil {
 		return err
 	}
@@ -103,6 +108,9 @@ func (s *service) runParts(ctx context.Context, signals *signals) error {
 		})
 	}
 	run("probe", s.probe.Run)
+	if len(s.Rules().Streams) > 0 {
+		run("consumers", s.keeper.Run)
+	}
 	run("election", func(ctx context.Context) error { return s.node.Run(ctx, s.leadTerm) })
 	run("http", listeners.serve)
 	run("signals", signals.serve)
@@ -140,6 +148,7 @@ func (s *service) openNode() error {
 	node.Handle(methodAdmin, s.serveAdmin)
 	node.Handle(methodStatus, s.serveStatus)
 	node.Handle(methodHistory, s.serveHistory)
+	node.Handle(methodConsumers, s.serveConsumers)
 	return nil
 }
 
