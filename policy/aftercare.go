@@ -70,6 +70,8 @@ type CareViews struct {
 	Archive *Tail
 	// Waited is the time since this leader saw an open delete of the member first.
 	Waited time.Duration
+	// Replayed is what became of the archive's messages in this step's replay.
+	Replayed *Replay
 	// ArchiveStands says that the archive of the logged account is there, whole, or that it needs none.
 	ArchiveStands bool
 }
@@ -170,6 +172,8 @@ func EnsureCare(st StreamState, sr StreamRules, node string, id MemberID, v Care
 		return e.seal()
 	case PhaseArchive:
 		return e.archive()
+	case PhaseReplay:
+		return e.replay()
 	case PhaseArchived:
 		return e.archived()
 	case PhaseDelete:
@@ -256,6 +260,21 @@ func (e carer) archive() Move {
 			t.Messages, e.c.Member, t.Fork, t.Stream, t.Site, e.st.Primary, t.OnPrimary)
 	}
 	m.Care.Tail = &t
+	m.Care.Replay = e.sr.Salvage == SalvageReplay && t.Messages > t.OnPrimary
+	return m
+}
+
+// replay has the archive's messages that the primary lacks published to it, by whoever carries the steps out.
+func (e carer) replay() Move {
+	if e.v.Replayed == nil {
+		return Move{Kind: MoveReplay}
+	}
+	r := *e.v.Replayed
+	m := e.done("%d messages of %s are published again; %s has %d of its own", r.Replayed+r.Already, e.c.Tail.Stream, e.st.Primary, r.OnPrimary)
+	if left := r.Superseded + r.Failed; left > 0 {
+		m = e.done("%d messages of %s are published again, %d are not: `understudy salvage show %s`", r.Replayed+r.Already, e.c.Tail.Stream, left, e.c.Tail.Stream)
+	}
+	m.Care.Replayed = &r
 	return m
 }
 

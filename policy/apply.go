@@ -285,6 +285,9 @@ func (st *StreamState) complete(s *State, at time.Time) {
 		return
 	}
 	st.CompletedAt = at
+	if a.DeleteOpened {
+		st.Lost += a.Loss.AtLeast
+	}
 	s.countOutage(a.From.Site, at, a.Rules)
 	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))
 }

@@ -125,6 +125,9 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 			s.note(at, st.Name, c.Epoch, "tail_salvaged", r.Reason)
 			st.measured(s, at, c)
 		}
+	case PhaseReplay:
+		st.replayed(c, r.Replayed)
+		s.note(at, st.Name, c.Epoch, "tail_replayed", r.Reason)
 	case PhaseDelete:
 		if !m.Deleted {
 			return refuse("%s is not deleted", c.Member)
@@ -136,7 +139,11 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 		c.Follow = m.Follows
 	}
 	c.Steps = append(append([]StepRecord(nil), c.Steps...), StepRecord{Phase: c.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
-	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), c.Phase.Row().Next
+	next := c.Phase.Row().Next
+	if c.Phase == PhaseArchive && r.Replay {
+		next = PhaseReplay
+	}
+	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), next
 	if c.Phase == PhaseRejoined {
 		st.rejoined(s, at, c)
 		return nil
@@ -154,6 +161,16 @@ func (st *StreamState) salvaged(c Aftercare) {
 		return
 	}
 	st.Archives = append(st.Archives, a)
+}
+
+// replayed enters what became of an archive's messages.
+func (st *StreamState) replayed(c Aftercare, r *Replay) {
+	st.Archives = slices.Clone(st.Archives)
+	for i, a := range st.Archives {
+		if a.Member == c.Member && a.Epoch == c.Epoch {
+			st.Archives[i].Replay = r
+		}
+	}
 }
 
 // rejoined ends the care: the member is a mirror like any other, and what it was counts no more.
@@ -247,6 +264,9 @@ type CareCommand struct {
 	Reason  Reason        `json:"reason,omitzero"`
 	Took    time.Duration `json:"took,omitempty"`
 	Tail    *Tail         `json:"tail,omitempty"`
+	// Replay says that the archive is to be published again, and Replayed what became of that.
+	Replay   bool    `json:"replay,omitempty"`
+	Replayed *Replay `json:"replayed,omitempty"`
 	// By and Place are those of a person who asks for the rejoin.
 	By    string          `json:"by,omitempty"`
 	Place json.RawMessage `json:"place,omitempty"`
@@ -257,4 +277,24 @@ type Archive struct {
 	Tail
 	Member MemberID `json:"member"`
 	Epoch  uint64   `json:"epoch"`
+	// Replay is what became of its messages when it was published again by itself; nil when it was not.
+	Replay *Replay `json:"replay,omitempty"`
+}
+
+// Replay counts what became of an archive's messages; the counts add up to all of them.
+type Replay struct {
+	Replayed   uint64 `json:"replayed"`   // published again
+	OnPrimary  uint64 `json:"on_primary"` // the primary has, or had, its own copy
+	Already    uint64 `json:"already"`    // by an earlier replay
+	Superseded uint64 `json:"superseded"` // the primary keeps the last of a subject, and has a newer one
+	Failed     uint64 `json:"failed"`
+}
+
+// Waiting is how many messages of an archive the primary lacks, as far as this log knows: what a person replays counts in
+// the archive itself.
+func (a Archive) Waiting() uint64 {
+	if a.Replay != nil {
+		return a.Replay.Superseded + a.Replay.Failed
+	}
+	return a.Messages - min(a.OnPrimary, a.Messages)
 }

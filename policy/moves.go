@@ -54,6 +54,8 @@ const (
 	// MoveCare logs what a phase of a member's care came to; MoveArchive has its tail archived.
 	MoveCare    MoveKind = "care"
 	MoveArchive MoveKind = "archive"
+	// MoveReplay has an archive published again to the primary.
+	MoveReplay MoveKind = "replay"
 	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
 	MoveSeed MoveKind = "seed"
 	// MoveFreeze has the newest snapshot of the consumers put into the log, MoveCarry the consumers created and reset at the

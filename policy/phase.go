@@ -22,6 +22,7 @@ const (
 const (
 	PhaseSeal     Phase = "seal"
 	PhaseArchive  Phase = "archive"
+	PhaseReplay   Phase = "replay"
 	PhaseArchived Phase = "archived"
 	PhaseDelete   Phase = "delete"
 	PhaseCreate   Phase = "create"
@@ -62,7 +63,8 @@ var phaseTable = []PhaseRow{
 	{Phase: PhaseAborted, Final: true},
 
 	{Phase: PhaseSeal, Next: PhaseArchive, HoldStops: true},
-	{Phase: PhaseArchive, Next: PhaseArchived, HoldStops: true},
+	{Phase: PhaseArchive, Next: PhaseArchived, HoldStops: true}, // or replay, if the config wants that
+	{Phase: PhaseReplay, Next: PhaseArchived, HoldStops: true},
 	{Phase: PhaseArchived, Next: PhaseDelete, HoldStops: true},
 	{Phase: PhaseDelete, Next: PhaseCreate, HoldStops: true},
 	{Phase: PhaseCreate, Next: PhaseCatchUp, HoldStops: true},

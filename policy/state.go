@@ -97,6 +97,9 @@ type StreamState struct {
 	Aftercare map[string]Aftercare `json:"aftercare,omitempty"`
 	// Archives are the tails that were archived and verified, oldest first.
 	Archives []Archive `json:"archives,omitempty"`
+	// Lost counts the messages that were given up with an origin that was deleted unread (release: delete): at least so many,
+	// until a copy of its store is salvaged.
+	Lost uint64 `json:"lost,omitempty"`
 	// DualCapture are the measured times in which a retired origin took messages, too.
 	DualCapture []Capture `json:"dual_capture,omitempty"`
 }

@@ -116,6 +116,9 @@ var (
 	wouldHave     = desc("would_have_failed_over_total", "Failovers that alert-only mode kept from happening.", "stream")
 	dualCapture   = desc("dual_capture_seconds", "Time in which a returned origin took messages beside the primary: as seen, or as its messages show if that is more.", "stream")
 	dualMessages  = desc("dual_capture_messages", "Messages that returned origins stored beside the primary, counted in their archives.", "stream")
+	salvaged      = desc("salvaged_messages_total", "Messages of former primaries that were archived and verified.", "stream")
+	waiting       = desc("salvage_waiting_messages", "Archived messages that the primary lacks, as far as this log knows.", "stream")
+	lostMessages  = desc("lost_messages_total", "Messages that were given up with an origin that was deleted unread (release: delete): at least so many.", "stream")
 	heldGauge     = desc("held", "1 while held; stream \"\" is the whole group.", "stream")
 	raftLeader    = desc("raft_leader", "1 when this node leads.")
 	raftQuorum    = desc("raft_quorum", "1 when this node is part of a working majority.")
@@ -125,7 +128,7 @@ var (
 
 func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{originUp, outageSeconds, threshold, behind, lastContact, loss, lossLimit, eligible,
-		stateGauge, wouldHave, dualCapture, dualMessages, heldGauge, raftLeader, raftQuorum, commitAge, buildInfo} {
+		stateGauge, wouldHave, salvaged, waiting, lostMessages, dualCapture, dualMessages, heldGauge, raftLeader, raftQuorum, commitAge, buildInfo} {
 		ch <- d
 	}
 }
@@ -174,6 +177,13 @@ func collectStream(ch chan<- prometheus.Metric, b streamBuilder, now time.Time) 
 	captured, _ := b.st.Captured()
 	gauge(dualMessages, float64(captured), s.Name)
 	ch <- prometheus.MustNewConstMetric(wouldHave, prometheus.CounterValue, float64(s.WouldHave), s.Name)
+	archived, left := 0.0, 0.0
+	for _, a := range s.Archives {
+		archived, left = archived+float64(a.Messages), left+float64(a.Waiting())
+	}
+	ch <- prometheus.MustNewConstMetric(salvaged, prometheus.CounterValue, archived, s.Name)
+	ch <- prometheus.MustNewConstMetric(lostMessages, prometheus.CounterValue, float64(s.Lost), s.Name)
+	gauge(waiting, left, s.Name)
 	n := 0
 	for _, m := range s.Members {
 		if m.Eligible {

@@ -182,7 +182,7 @@ func (b streamBuilder) build() api.StreamStatus {
 		Name: b.sr.Name, Mode: b.sr.Mode, Epoch: b.st.Epoch, Primary: b.st.Primary, Reason: b.reason(shown),
 		OutageMS: b.st.Clock.Outage.Milliseconds(), ThresholdMS: b.sr.Threshold.Milliseconds(), LossLimit: b.sr.MaxLoss,
 		Held: b.st.Hold.Held, HeldBy: b.st.Hold.By, WouldHave: b.st.WouldHave, Attempt: b.st.Attempt, Last: b.st.Last,
-		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Aftercare: b.aftercare(),
+		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Aftercare: b.aftercare(),
 	}
 	_, span := b.st.Captured()
 	s.DualCaptureMS = span.Milliseconds()
@@ -249,7 +249,7 @@ func (b streamBuilder) aftercare() []api.CareStatus {
 	var list []api.CareStatus
 	for _, key := range sortedNames(b.st.Aftercare) {
 		c := api.CareStatus{Aftercare: b.st.Aftercare[key]}
-		if p, ok := b.progress(c.Member); ok && c.Phase == policy.PhaseArchive {
+		if p, ok := b.progress(c.Member); ok && (c.Phase == policy.PhaseArchive || c.Phase == policy.PhaseReplay) {
 			c.Stage, c.Done, c.Total = p.Stage, p.Done, p.Total
 		}
 		list = append(list, c)

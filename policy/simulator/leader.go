@@ -270,6 +270,11 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 		v.ArchiveStands = c.Tail.Stream == "" || s.world.hears(here, c.Tail.Site)
 	}
 	m := policy.EnsureCare(st, sr, s.leader, id, v)
+	if m.Kind == policy.MoveReplay {
+		s.world.replay(st.Aftercare[id.String()].Tail, st.Primary)
+		v.Replayed = &policy.Replay{}
+		m = policy.EnsureCare(st, sr, s.leader, id, v)
+	}
 	if m.Kind == policy.MoveArchive {
 		v.Archive = s.world.salvage(id, st.Primary, st.Aftercare[id.String()].Epoch)
 		if s.o.Break == EmptyArchive {

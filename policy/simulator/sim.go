@@ -19,6 +19,7 @@ type Options struct {
 	// Rejoin and Repoint are the config's.
 	Rejoin  policy.Rejoin
 	Repoint policy.Repoint
+	Salvage policy.Salvage
 	// Hands lets a person change streams past Understudy, lose its stores, and adopt.
 	Hands bool
 	Break Mutation
@@ -78,7 +79,7 @@ func New(o Options) *Sim {
 		name: {Name: name, Origin: origin, Mirrors: []policy.MirrorRule{{MemberID: west, Priority: 10}, {MemberID: eu}},
 			Mode: policy.ModeUnattended, Interval: time.Second, Threshold: 5 * time.Second, MaxLoss: 1 << 40,
 			Cooldown: 20 * time.Second, Release: s.o.Release,
-			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint},
+			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint, Salvage: s.o.Salvage},
 	}}
 	if !o.Shared {
 		sr := s.rules.Streams[name]

@@ -19,7 +19,7 @@ var settings = []Options{
 	{Steps: 250, Shared: true},
 	{Steps: 250, Shared: true, Release: policy.ReleaseDelete},
 	{Steps: 500, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto},
-	{Steps: 500, Shared: true, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto},
+	{Steps: 500, Shared: true, Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto, Salvage: policy.SalvageReplay},
 	{Steps: 250, Hands: true},
 	{Steps: 250, Shared: true, Release: policy.ReleaseDelete, Hands: true},
 }

@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -248,6 +249,18 @@ func (w *world) salvage(member, primary policy.MemberID, epoch uint64) *policy.T
 	w.archive[t.Stream] = a
 	return t
 }
+
+// replay publishes what an archive holds and the primary lacks.
+func (w *world) replay(t *policy.Tail, primary policy.MemberID) {
+	p := w.streams[primary.String()]
+	for _, id := range sorted(w.archive[t.Stream].ids) {
+		if w.reaches(primary.Site) && p.local != nil && w.shapeOf(p.local).Kind == policy.ShapeBound && !slices.Contains(p.msgs, id) {
+			p.msgs = append(p.msgs, id)
+		}
+	}
+}
+
+func sorted(ids map[int]bool) []int { return slices.Sorted(maps.Keys(ids)) }
 
 // catchUp ends a returned server's stale time.
 func (w *world) catchUp(site string) {

@@ -74,6 +74,8 @@ type StreamStatus struct {
 	// Aftercare is under way for members since the primary has changed; Archives are the tails that were archived.
 	Aftercare []CareStatus     `json:"aftercare,omitempty"`
 	Archives  []policy.Archive `json:"archives,omitempty"`
+	// Lost counts what was given up with an origin that was deleted unread (release: delete), at least.
+	Lost uint64 `json:"lost,omitempty"`
 }
 
 // ObserverStatus is one watchdog's verdict on the primary.

@@ -51,8 +51,8 @@ func (c *carer) next(ctx context.Context) (more bool, err error) {
 		return false, ctx.Err()
 	}
 	m := policy.EnsureCare(st, c.sr, c.h.o.Node, c.id, v)
-	if m.Kind == policy.MoveArchive {
-		if v.Archive, err = c.archive(ctx, st, v); err != nil {
+	if m.Kind == policy.MoveArchive || m.Kind == policy.MoveReplay {
+		if err := c.copy(ctx, st, m.Kind, &v); err != nil {
 			c.h.patience.failed(c.key)
 			return false, err
 		}
@@ -129,6 +129,38 @@ func (h *Hands) stands(ctx context.Context, t *policy.Tail) bool {
 	}
 	info, err := conn.Info(ctx, t.Stream)
 	return err == nil && info.State.Messages >= t.Messages && info.State.FirstSeq == 1 && info.State.NumDeleted == 0
+}
+
+// copy makes the archive, or publishes it again; the account goes into the views.
+func (c *carer) copy(ctx context.Context, st policy.StreamState, kind policy.MoveKind, v *policy.CareViews) (err error) {
+	if kind == policy.MoveReplay {
+		v.Replayed, err = c.replay(ctx, st)
+		return err
+	}
+	v.Archive, err = c.archive(ctx, st, *v)
+	return err
+}
+
+// replay publishes what an archive holds and the primary lacks.
+func (c *carer) replay(ctx context.Context, st policy.StreamState) (*policy.Replay, error) {
+	tail := st.Aftercare[c.id.String()].Tail
+	from, err := c.side(ctx, policy.MemberID{Site: tail.Site, Stream: tail.Stream})
+	if err != nil {
+		return nil, err
+	}
+	defer from.Conn.Close()
+	to, err := c.side(ctx, st.Primary)
+	if err != nil {
+		return nil, err
+	}
+	defer to.Conn.Close()
+	failpoint(st.Name, "before-replay")
+	r, err := salvage.Replay(ctx, salvage.ReplayJob{Archive: from, Primary: to, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }})
+	failpoint(st.Name, "after-replay")
+	if err != nil {
+		return nil, err
+	}
+	return &policy.Replay{Replayed: r.Replayed, OnPrimary: r.OnPrimary, Already: r.Already, Superseded: r.Superseded, Failed: r.Failed}, nil
 }
 
 // archive copies the member's tail to the primary's site, and proves the copy.

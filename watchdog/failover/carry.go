@@ -61,10 +61,13 @@ func sizeOf(c policy.Consumer) int {
 // snapshot is the newest that any watchdog holds of the old primary, or of one that lives, where its consumers stand.
 func (s *stepper) snapshot(ctx context.Context, st policy.StreamState) (policy.ConsumerSnapshot, error) {
 	a := st.Attempt
-	newest := s.h.newestConsumers(ctx, st, a.From)
 	if a.Kind != policy.KindSwitchover {
-		return newest, nil
+		return s.h.newestConsumers(ctx, st, a.From), nil
 	}
+	if s.h.hasNone(ctx, a.From) { // the most frequent case, and publishers wait
+		return policy.ConsumerSnapshot{}, nil
+	}
+	newest := s.h.newestConsumers(ctx, st, a.From)
 	conn, err := s.h.writer(ctx, a.From.Site)
 	if err == nil {
 		err = s.h.verify(ctx)
@@ -82,6 +85,18 @@ func (s *stepper) snapshot(ctx context.Context, st policy.StreamState) (policy.C
 	}
 	s.h.o.Log.Warn("consumers not read from the old primary: the newest snapshot serves", "stream", s.stream, "member", a.From.String(), "error", err)
 	return newest, nil
+}
+
+// hasNone reports that a stream answers, and has no consumers at all.
+func (h *Hands) hasNone(ctx context.Context, id policy.MemberID) bool {
+	ctx, cancel := context.WithTimeout(ctx, h.o.Timeout)
+	defer cancel()
+	conn, err := h.reader(ctx, id.Site)
+	if err != nil {
+		return false
+	}
+	info, err := conn.Info(ctx, id.Stream)
+	return err == nil && info.State.Consumers == 0
 }
 
 // newestConsumers asks the watchdogs; none is as good as an empty snapshot.
