@@ -98,6 +98,7 @@ func (o *objects) before(t *testing.T) {
 	if err := o.east.Delete(o.w.ctx, "gone"); err != nil {
 		t.Fatal(err)
 	}
+	delete(o.content, "gone")
 	last := o.w.mustInfo(t, "east", "OBJ_files").State.LastSeq
 	for _, site := range []string{"west", "eu"} {
 		o.w.await(t, soon, func() error {

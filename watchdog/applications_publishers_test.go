@@ -19,13 +19,13 @@ type publisher struct {
 func (p *publisher) before(t *testing.T) {
 	p.load.pace = 20 * time.Millisecond
 	p.load.start(t, p.w)
-	p.publishOnce(t, "PUBS", "ack-lost")
+	p.publishOnce(t, "JOBS", "ack-lost")
 }
 
 // failedOver wants all to go on, and one whose ack was lost to be told that its message is there.
 func (p *publisher) failedOver(t *testing.T) {
 	p.flow(t, "PUBS_WEST")
-	if ack := p.send(t, "PUBS", "ack-lost"); !ack.Duplicate {
+	if ack := p.send(t, "JOBS", "ack-lost"); !ack.Duplicate {
 		t.Errorf("the new primary has stored again what it holds: %+v", ack)
 	}
 }

@@ -42,6 +42,9 @@ func (s *service) lead(ctx context.Context, et election.Term) error {
 	t.hands = failover.New(failover.Options{
 		Node: s.o.Config.Node, Logins: func() map[string]jsapi.Login { return siteLogins(s.Config()) }, Timeout: handsTimeout(s.Config().Probe.Timeout),
 		Journal: t.journal, Decide: t.decide, Log: s.log.With("part", "failover", "term", et.Number),
+		Consumers: func(ctx context.Context, stream string, id policy.MemberID) (policy.ConsumerSnapshot, bool) {
+			return s.newestConsumers(ctx, stream, id, consumersPatience)
+		},
 	})
 	l := s.setLive(newLive(t.journal, t.hands.Progress))
 	s.log.Info("leading", "term", et.Number)
