@@ -78,8 +78,12 @@ func (b *bucket) open(t *testing.T, site, domain, name string) (kv jetstream.Key
 func (b *bucket) before(t *testing.T) {
 	b.east, b.eu = b.open(t, "east", "", "settings"), b.open(t, "eu", "east", "settings")
 	b.west = b.open(t, "west", "", b.at("west", "settings"))
+	watched := b.west
+	if b.shared {
+		watched = b.eu
+	}
 	var err error
-	if b.watch, err = b.west.WatchAll(b.w.ctx, jetstream.UpdatesOnly()); err != nil {
+	if b.watch, err = watched.WatchAll(b.w.ctx, jetstream.UpdatesOnly()); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range []string{"1", "2", "3"} {
@@ -91,8 +95,16 @@ func (b *bucket) before(t *testing.T) {
 	if err := errors.Join(b.east.Delete(b.w.ctx, "deleted"), b.east.Purge(b.w.ctx, "purged")); err != nil {
 		t.Fatal(err)
 	}
+	b.hear(t, "counter=1", "counter=2", "counter=3", "from-west=1", "deleted=1", "purged=1", "deleted=-", "purged=-")
+	b.awaitCopies(t)
+	if b.shared { // the client makes the subjects from the name, and writes to those of the origin
+		if got := read(b.w.ctx, b.west, "counter"); got != jetstream.ErrKeyNotFound.Error() {
+			t.Errorf("by the mirror's own name one reads %s", got)
+		}
+		return
+	}
 	for _, site := range []string{"west", "eu"} {
-		kv := b.open(t, site, "", b.at(site, "settings"))
+		kv := b.open(t, site, "", "settings")
 		b.w.await(t, soon, func() error {
 			if got := fmt.Sprint(b.history(kv, "counter"), b.history(kv, "from-west"), b.history(kv, "deleted")); got != "[1 2 3] [1] [1 -]" {
 				return fmt.Errorf("the copy at %s holds %s", site, got)
@@ -101,7 +113,21 @@ func (b *bucket) before(t *testing.T) {
 			return wants(err, jetstream.ErrKeyNotFound)
 		})
 	}
-	b.hear(t, "counter=1", "counter=2", "counter=3", "from-west=1", "deleted=1", "purged=1", "deleted=-", "purged=-")
+}
+
+// awaitCopies waits until the mirrors hold what the bucket holds.
+func (b *bucket) awaitCopies(t *testing.T) {
+	t.Helper()
+	last := b.w.mustInfo(t, "east", "KV_settings").State.LastSeq
+	for _, site := range []string{"west", "eu"} {
+		b.w.await(t, soon, func() error {
+			i, err := b.w.info(site, "KV_"+b.at(site, "settings"))
+			if err == nil && i.State.LastSeq < last {
+				err = fmt.Errorf("%s is at %d of %d", site, i.State.LastSeq, last)
+			}
+			return err
+		})
+	}
 }
 
 // history is the values of a key, oldest first; "-" stands for a deletion.
@@ -225,26 +251,55 @@ func read(ctx context.Context, kv jetstream.KeyValue, key string) string {
 	return string(e.Value())
 }
 
-// underAnotherName finds a bucket that is written by its old name and read by the new: a handle of the copy that was opened
-// while it was a mirror does both, any other one half.
+// underAnotherName finds a bucket that is written by its old name, and read by none: the client makes the subjects from the
+// name. Its stream can be read as any other.
 func (b *bucket) underAnotherName(t *testing.T) {
-	b.use(t, b.west)
-	b.hear(t, "counter=4", "new=1", "counter=-", "counter=5")
-	b.put(t, b.eu, "by-old-name", "1")
-	if got := read(b.w.ctx, b.west, "by-old-name"); got != "1" {
-		t.Errorf("what was put by the old name reads %s in the new primary", got)
+	revision, value := b.stored(t, "counter")
+	if value != "3" {
+		t.Errorf("the new primary holds %s", value)
 	}
-	if got := read(b.w.ctx, b.eu, "by-old-name"); got == "1" {
+	if _, err := b.eu.Update(b.w.ctx, "counter", []byte("x"), revision-1); err == nil {
+		t.Error("a stale update is taken")
+	}
+	if _, err := b.eu.Update(b.w.ctx, "counter", []byte("4"), revision); err != nil {
+		t.Errorf("an update of the last revision: %v", err)
+	}
+	if err := b.eu.Delete(b.w.ctx, "counter"); err != nil {
+		t.Error(err)
+	}
+	b.put(t, b.west, "counter", "5") // a handle of the copy from when it was a mirror writes to the same subject
+	if _, value := b.stored(t, "counter"); value != "5" {
+		t.Errorf("the new primary holds %s, want 5", value)
+	}
+	old := read(b.w.ctx, b.eu, "counter")
+	if t.Logf("the old name reads: %s", old); old == "5" {
 		t.Error("the old name reads what is in the new primary only")
-	} else {
-		t.Logf("the old name reads: %s", got)
 	}
-	if got := read(b.w.ctx, b.promoted, "counter"); got != jetstream.ErrKeyNotFound.Error() {
-		t.Errorf("the new name, opened now, reads %s", got)
+	for name, kv := range map[string]jetstream.KeyValue{"before": b.west, "now": b.promoted} {
+		if got := read(b.w.ctx, kv, "counter"); got != jetstream.ErrKeyNotFound.Error() {
+			t.Errorf("the new name, opened %s, reads %s", name, got)
+		}
 	}
 	if _, err := b.promoted.PutString(b.w.ctx, "lost", "1"); err == nil {
 		t.Error("the new name, opened now, takes a value")
 	}
+}
+
+// stored is the last message of a key in west's stream.
+func (b *bucket) stored(t *testing.T, key string) (revision uint64, value string) {
+	t.Helper()
+	b.w.await(t, soon, func() error {
+		s, err := b.js(t, "eu", "west").Stream(b.w.ctx, "KV_"+b.at("west", "settings"))
+		if err != nil {
+			return err
+		}
+		m, err := s.GetLastMsgForSubject(b.w.ctx, "$KV.settings."+key)
+		if err == nil {
+			revision, value = m.Sequence, string(m.Data)
+		}
+		return err
+	})
+	return revision, value
 }
 
 // rejoined reads by the old name what was written meanwhile, from the old primary that is a mirror now.
@@ -256,6 +311,7 @@ func (b *bucket) rejoined(t *testing.T) {
 		return nil
 	})
 	if b.shared {
+		b.hear(t, "counter=4", "counter=-", "counter=5") // the watcher of the old name has found it again
 		b.put(t, b.east, "counter", "6")
 		return
 	}
@@ -272,8 +328,12 @@ func (b *bucket) back(t *testing.T) {
 		kv   jetstream.KeyValue
 	}{{"7", b.east}, {"8", b.eu}, {"9", b.west}, {"10", b.open(t, "west", "", b.at("west", "settings"))}} {
 		b.put(t, c.kv, "counter", c.name)
+		reads := c.kv
+		if b.shared {
+			reads = b.eu // only the bucket's own name reads
+		}
 		b.w.await(t, soon, func() error {
-			if got := read(b.w.ctx, c.kv, "counter"); got != c.name {
+			if got := read(b.w.ctx, reads, "counter"); got != c.name {
 				return fmt.Errorf("handle %s reads %s", c.name, got)
 			}
 			return nil
