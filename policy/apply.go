@@ -303,16 +303,20 @@ func (a Attempt) boundAt() time.Time {
 }
 
 // leaveBehind notes of every other member from where on it may differ from the new primary. What followed a primary that
-// was drained does not differ.
+// was drained holds no more than that, and is no stray.
 func (st *StreamState) leaveBehind(a Attempt) {
+	before := *st
+	before.Primary = a.From
 	for key, m := range st.Members {
-		if m.ID == a.Target || m.ID != a.From && a.planned() {
+		if m.ID == a.Target || m.Deleted && m.ID != a.From {
 			continue
 		}
-		if m.ForkLimit == 0 || a.LastSeq < m.ForkLimit {
+		whole := m.Stray == 0 && directMirror(before, a.Rules, m.ID, &Snapshot{}) // until now
+		if whole || m.ForkLimit == 0 || a.LastSeq < m.ForkLimit {
 			m.ForkLimit = a.LastSeq
 		}
-		if m.ID != a.From && m.Retired == 0 {
+		madeAnew := m.Follows != MemberID{}
+		if m.ID != a.From && !a.planned() && (m.Retired == 0 || madeAnew) {
 			m.Stray = a.Epoch
 		}
 		st.Members[key] = m

@@ -163,7 +163,9 @@ func (e ensurer) promote() Move {
 		return e.send(WritePromote, e.a.Target)
 	case shape.Kind == ShapeParked && !e.v.Ready:
 		return e.wait(InProgress, "%s is promoted, and does not take writes yet", e.a.Target)
-	case shape.Kind == ShapeParked && !e.v.Still && !(e.a.planned() && e.target().Snapshot.LastSeq == e.a.LastSeq):
+	case e.a.planned():
+		return e.done("%s is promoted, at sequence %d of %s", e.a.Target, e.a.LastSeq, e.a.From) // what it has beyond are seeds
+	case shape.Kind == ShapeParked && !e.v.Still:
 		return e.wait(InProgress, "%s is promoted, and its sequence may not stand still yet", e.a.Target)
 	}
 	m := e.done("%s is promoted, and stands at sequence %d", e.a.Target, e.target().Snapshot.LastSeq)

@@ -85,7 +85,7 @@ func (p Phase) Row() PhaseRow {
 // next is the phase that follows in an attempt.
 func (a *Attempt) next() Phase {
 	n := a.Phase.Row().Next
-	for r := n.Row(); r.SwitchoverOnly && !a.planned() || r.Seeding && a.seeds() == 0 || r.Carrying && !a.carries(); r = n.Row() {
+	for r := n.Row(); r.SwitchoverOnly && !a.planned() || r.Seeding && a.Seeds() == 0 || r.Carrying && !a.carries(); r = n.Row() {
 		n = r.Next
 	}
 	return n

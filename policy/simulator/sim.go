@@ -215,6 +215,10 @@ func (s *Sim) changeSite() {
 	switch {
 	case s.rnd.IntN(6) == 0:
 		s.changePath()
+	case s.rnd.IntN(8) == 0:
+		w.behind[site] = !w.behind[site]
+		w.follow()
+		s.log("the mirror at %s falls behind: %v", site, w.behind[site])
 	case !w.up[site] && s.rnd.IntN(8) == 0 && w.shared && !w.offline[site]:
 		w.offline[site] = true
 		s.log("%s is known offline", site)
@@ -292,6 +296,7 @@ func (s *Sim) becalm() {
 		s.world.catchUp(site)
 	}
 	clear(s.world.deaf)
+	clear(s.world.behind)
 	if s.state.Hold.Held {
 		s.toggleHold()
 	}

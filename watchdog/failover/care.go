@@ -54,7 +54,7 @@ func (c *carer) next(ctx context.Context) (more bool, err error) {
 	m := policy.EnsureCare(st, c.sr, c.h.o.Node, c.id, v)
 	if m.Kind == policy.MoveArchive || m.Kind == policy.MoveReplay {
 		if err := c.copy(ctx, st, m.Kind, &v); err != nil {
-			c.h.patience.failed(c.key)
+			c.h.patience.failed(c.key, longestPause)
 			return false, err
 		}
 		m = policy.EnsureCare(st, c.sr, c.h.o.Node, c.id, v)
@@ -168,9 +168,10 @@ func (c *carer) replay(ctx context.Context, st policy.StreamState) (*policy.Repl
 // archive copies the member's tail to the primary's site, and proves the copy.
 func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.CareViews) (*policy.Tail, error) {
 	m, care := st.Members[c.id.String()], st.Aftercare[c.id.String()]
-	job := salvage.Job{Name: st.Name, Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Since: m.ReplacedAt, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }}
-	if care.Kind == policy.CareRepoint { // a mirror's own archive, beside that of the former primary
-		job.Of = c.id.Site
+	job := salvage.Job{Name: st.Name, Of: care.Of(), Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Since: m.ReplacedAt}
+	job.Progress = func(p salvage.Progress) {
+		failpoint(st.Name, "in-"+p.Stage)
+		c.h.progressed(c.id, p)
 	}
 	from, err := c.side(ctx, c.id)
 	if err != nil {
@@ -227,11 +228,15 @@ func (c *carer) result(ctx context.Context, st policy.StreamState, r policy.Care
 		}
 		return false, err
 	}
-	failpoint(st.Name, "before-care-"+string(r.Phase))
+	point := string(r.Phase)
+	if r.Outcome == policy.OutcomeBegin {
+		point = "begin"
+	}
+	failpoint(st.Name, "before-care-"+point)
 	if err := c.h.propose(ctx, policy.Command{Care: &r}); err != nil {
 		return false, err
 	}
-	failpoint(st.Name, "after-care-"+string(r.Phase))
+	failpoint(st.Name, "after-care-"+point)
 	c.h.patience.worked(c.key)
 	return true, nil
 }
@@ -245,7 +250,7 @@ func (c *carer) send(ctx context.Context, st policy.StreamState, m policy.Move) 
 		wait(ctx, refusalPause)
 		return true, nil
 	}
-	pause := c.h.patience.failed(c.key)
+	pause := c.h.patience.failed(c.key, longestPause)
 	c.h.o.Log.Warn("care did not go through", "stream", st.Name, "member", c.id.String(), "error", refused, "next_try_in", pause)
 	r := policy.CareCommand{Stream: st.Name, Member: c.id, Epoch: st.Aftercare[c.id.String()].Epoch, Phase: c.phase,
 		Outcome: policy.OutcomeWaiting, Reason: refusedReason(m.Write, refused)}

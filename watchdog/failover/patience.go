@@ -9,6 +9,9 @@ import (
 const (
 	firstPause   = time.Second
 	longestPause = 30 * time.Second
+	// capturePause is the longest while a retired origin takes messages and its servers, which find together again, have
+	// no meta leader: every second more is one in which both capture.
+	capturePause = firstPause
 )
 
 // patience keeps what a server refuses from being tried again at every tick: each try is an entry in the log.
@@ -29,11 +32,11 @@ func (p *patience) mayTry(key string) bool {
 	return !time.Now().Before(p.next[key])
 }
 
-// failed begins a pause, and returns its length.
-func (p *patience) failed(key string) time.Duration {
+// failed begins a pause of at most longest, and returns its length.
+func (p *patience) failed(key string, longest time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := min(max(2*p.last[key], firstPause), longestPause)
+	d := min(max(2*p.last[key], firstPause), longest)
 	p.last[key], p.next[key] = d, time.Now().Add(d)
 	return d
 }

@@ -1,12 +1,14 @@
 package failover
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 func TestStillness(t *testing.T) {
@@ -39,7 +41,7 @@ func TestPatience(t *testing.T) {
 			if !p.mayTry("S") {
 				t.Fatal("a pause does not end")
 			}
-			d := p.failed("S")
+			d := p.failed("S", longestPause)
 			pauses = append(pauses, d)
 			time.Sleep(d - time.Nanosecond)
 			if p.mayTry("S") {
@@ -58,8 +60,29 @@ func TestPatience(t *testing.T) {
 			t.Errorf("pauses %v, want %v", pauses, want)
 		}
 		p.worked("S")
-		if d := p.failed("S"); d != firstPause {
+		if d := p.failed("S", longestPause); d != firstPause {
 			t.Errorf("after a success the first pause is %s", d)
 		}
 	})
+}
+
+// TestFenceIsNotPatient: only the fence of a returned origin is tried again soon, and only while there is no meta leader.
+func TestFenceIsNotPatient(t *testing.T) {
+	old, other := policy.MemberID{Site: "east", Stream: "S"}, policy.MemberID{Site: "west", Stream: "S"}
+	st := policy.StreamState{Members: map[string]policy.MemberState{old.String(): {ID: old, Retired: 1}, other.String(): {ID: other}}}
+	noMeta := fmt.Errorf("update: %w", jsapi.ErrMetaUnavailable)
+	for name, test := range map[string]struct {
+		write   policy.Write
+		refused error
+		want    time.Duration
+	}{
+		"a fence without a meta leader": {policy.Write{Kind: policy.WritePark, Member: old}, noMeta, capturePause},
+		"a fence that is not allowed":   {policy.Write{Kind: policy.WritePark, Member: old}, jsapi.ErrPermission, longestPause},
+		"a park of no old origin":       {policy.Write{Kind: policy.WritePark, Member: other}, noMeta, longestPause},
+		"another repair":                {policy.Write{Kind: policy.WriteBind, Member: old}, noMeta, longestPause},
+	} {
+		if got := longestAfter(st, test.write, test.refused); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
 }

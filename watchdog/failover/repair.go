@@ -3,8 +3,10 @@ package failover
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 // ErrUnreached says that a member which the watchdogs see answers this leader on no path.
@@ -45,12 +47,20 @@ func (h *Hands) Repair(ctx context.Context, stream string, id policy.MemberID) e
 			continue
 		}
 		if refusals++; refusals == maxRefusals {
-			pause := h.patience.failed(key)
+			pause := h.patience.failed(key, longestAfter(st, m.Write, refused))
 			h.o.Log.Warn("repair did not go through", "stream", stream, "member", id.String(), "error", refused, "next_try_in", pause)
 		}
 		wait(ctx, refusalPause)
 	}
 	return ctx.Err()
+}
+
+// longestAfter is the longest pause after a refusal of a write.
+func longestAfter(st policy.StreamState, w policy.Write, refused error) time.Duration {
+	if st.Members[w.Member.String()].Retired > 0 && w.Kind == policy.WritePark && errors.Is(refused, jsapi.ErrMetaUnavailable) {
+		return capturePause
+	}
+	return longestPause
 }
 
 // lookAround looks at a member through its own site, then through those that share its meta group, until one answers.

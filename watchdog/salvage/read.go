@@ -1,6 +1,7 @@
 package salvage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sethvargo/go-retry"
 )
 
 const (
@@ -107,6 +109,13 @@ func (f *follower) follow(ctx context.Context, c jetstream.Consumer) error {
 	if c.CachedInfo().NumPending == 0 {
 		return nil
 	}
+	first, err := firstOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	if done, err := f.take(first); done || err != nil {
+		return err
+	}
 	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(readMessages, readBytes),
 		jetstream.PullExpiry(readExpiry), jetstream.PullHeartbeat(readHeartbeat))
 	if err != nil {
@@ -114,34 +123,52 @@ func (f *follower) follow(ctx context.Context, c jetstream.Consumer) error {
 	}
 	defer it.Stop()
 	for {
-		m, pending, err := next(ctx, it)
+		m, err := it.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			return err
 		}
-		if m.seq > f.to {
-			return nil
-		}
-		if err := f.each(m); err != nil {
+		if done, err := f.take(m); done || err != nil {
 			return err
-		}
-		if f.at = m.seq + 1; f.at > f.to || pending == 0 {
-			return nil
 		}
 	}
 }
 
-// next takes one message, and how many follow.
-func next(ctx context.Context, it jetstream.MessagesContext) (*message, uint64, error) {
-	m, err := it.Next(jetstream.NextContext(ctx))
+// firstOf takes a consumer's first message. A consumer that was made a moment ago on another server may not be listening
+// yet as far as the server knows that is asked: it answers "no responders" then, which the client's iterators pass
+// over, to wait for heartbeats that nobody sends.
+func firstOf(ctx context.Context, c jetstream.Consumer) (m jetstream.Msg, err error) {
+	backoff := retry.WithMaxDuration(2*readHeartbeat, retry.NewConstant(5*time.Millisecond))
+	return m, retry.Do(ctx, backoff, func(context.Context) error {
+		batch, err := c.Fetch(1, jetstream.FetchMaxWait(2*readHeartbeat))
+		if err != nil {
+			return err
+		}
+		if m = <-batch.Messages(); m != nil {
+			return nil
+		}
+		if err = batch.Error(); errors.Is(err, nats.ErrNoResponders) {
+			return retry.RetryableError(err)
+		}
+		return cmp.Or[error](err, jetstream.ErrNoHeartbeat)
+	})
+}
+
+// take passes a message on. It returns true when none is wanted any more.
+func (f *follower) take(delivered jetstream.Msg) (done bool, err error) {
+	meta, err := delivered.Metadata()
 	if err != nil {
-		return nil, 0, err
+		return false, err
 	}
-	meta, err := m.Metadata()
-	if err != nil {
-		return nil, 0, err
+	seq := meta.Sequence.Stream
+	if seq > f.to {
+		return true, nil
 	}
-	return &message{seq: meta.Sequence.Stream, at: meta.Timestamp.UTC(), subject: m.Subject(), parsed: m.Headers(), data: m.Data()},
-		meta.NumPending, nil
+	m := &message{seq: seq, at: meta.Timestamp.UTC(), subject: delivered.Subject(), parsed: delivered.Headers(), data: delivered.Data()}
+	if err := f.each(m); err != nil {
+		return false, err
+	}
+	f.at = seq + 1
+	return f.at > f.to || meta.NumPending == 0, nil
 }
 
 func isDamage(err error) bool { return errors.Is(err, errDamaged) }

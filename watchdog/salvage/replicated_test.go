@@ -38,7 +38,7 @@ func TestShowOfAReplicatedArchive(t *testing.T) {
 			n++
 			return nil
 		})
-		if took := time.Since(began); err != nil || n != a.Messages || took > 5*time.Second {
+		if took := time.Since(began); err != nil || n != a.Messages || took > 3*time.Second {
 			t.Errorf("reading %d: %d messages in %s, %v", i, n, took, err)
 		}
 	}
