@@ -17,7 +17,7 @@ type publisher struct {
 }
 
 func (p *publisher) before(t *testing.T) {
-	p.load.pace = 20 * time.Millisecond
+	p.load.pace = 40 * time.Millisecond
 	p.load.start(t, p.w)
 	p.publishOnce(t, "JOBS", "ack-lost")
 }
