@@ -61,6 +61,9 @@ const (
 	MoveFreeze  MoveKind = "freeze"
 	MoveCarry   MoveKind = "carry"
 	MoveRelease MoveKind = "release"
+	// MoveSource logs what came of a sourcing stream, MoveTrace has its messages read for how far it got.
+	MoveSource MoveKind = "source"
+	MoveTrace  MoveKind = "trace"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -71,5 +74,6 @@ type Move struct {
 	Close  CloseCommand
 	Result ResultCommand
 	Care   CareCommand
+	Source SourceCommand
 	MaxIDs int
 }

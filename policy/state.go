@@ -97,6 +97,12 @@ type StreamState struct {
 	Aftercare map[string]Aftercare `json:"aftercare,omitempty"`
 	// Archives are the tails that were archived and verified, oldest first.
 	Archives []Archive `json:"archives,omitempty"`
+	// Lineage are the changes of the primary, oldest first, at most maxLineage.
+	Lineage []Succession `json:"lineage,omitempty"`
+	// Sourcing are the streams that have a replaced primary among their sources, by MemberID.String(); Scans says, by site,
+	// when they were searched for.
+	Sourcing map[string]Sourcing `json:"sourcing,omitempty"`
+	Scans    map[string]Scan     `json:"scans,omitempty"`
 	// DualCapture are the measured times in which a retired origin took messages, too.
 	DualCapture []Capture `json:"dual_capture,omitempty"`
 }

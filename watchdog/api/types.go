@@ -74,6 +74,8 @@ type StreamStatus struct {
 	// Aftercare is under way for members since the primary has changed; Archives are the tails that were archived.
 	Aftercare []CareStatus     `json:"aftercare,omitempty"`
 	Archives  []policy.Archive `json:"archives,omitempty"`
+	// Sourcing are the streams that have, or had, a replaced primary among their sources.
+	Sourcing []policy.Sourcing `json:"sourcing,omitempty"`
 }
 
 // ObserverStatus is one watchdog's verdict on the primary.
