@@ -56,6 +56,9 @@ func (c Aftercare) Of() string {
 	return strings.Join(parts, "_")
 }
 
+// bySwitchover stands for the person who asked for a switchover, and with it for the old primary to be a mirror.
+const bySwitchover = "switchover"
+
 // Tail is the verified account of what a member held above the fork.
 type Tail struct {
 	// Site and Stream name the archive; Stream is "" when there was nothing to archive.
@@ -333,6 +336,9 @@ func (e carer) delete() Move {
 		return e.wait(InProgress, "%s is not seen sealed and listed", e.c.Member)
 	case !e.v.ArchiveStands:
 		return e.wait(Unreachable, "the archive %s at %s is not seen whole: nothing is deleted", e.c.Tail.Stream, e.c.Tail.Site)
+	}
+	if reason, ok := e.st.sourcing(e.c.Member, e.sr, e.c.Asked && e.c.By != bySwitchover); ok {
+		return e.result(OutcomeWaiting, reason)
 	}
 	if _, err := e.compose(WriteCreate); err != nil { // better known before there is nothing left
 		return e.wait(ChangedOutside, "%s: %v", e.c.Member, err)

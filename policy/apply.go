@@ -38,6 +38,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Carry.Stream, c, (*StreamState).carry)
 	case c.Care != nil:
 		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
+	case c.Source != nil:
+		return applyStream(s, c.Source.Stream, c, (*StreamState).source)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
 	case c.Adopt != nil:
@@ -282,6 +284,7 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	}
 	st.Members[a.From.String()] = from
 	st.Primary = a.Target
+	st.succeed(a)
 	delete(st.Aftercare, a.Target.String())
 	target := st.Members[a.Target.String()]
 	target.Follows, target.Stray, target.ForkLimit = MemberID{}, 0, 0
@@ -331,6 +334,15 @@ func (st *StreamState) leaveBehind(a Attempt) {
 		}
 		st.Members[key] = m
 	}
+}
+
+// succeed adds to the lineage.
+func (st *StreamState) succeed(a Attempt) {
+	old := st.Lineage
+	if len(old) >= maxLineage {
+		old = old[len(old)-maxLineage+1:]
+	}
+	st.Lineage = append(slices.Clone(old), Succession{Epoch: a.Epoch, From: a.From, To: a.Target, Fork: a.LastSeq})
 }
 
 // countOutage adds to what the storm brake counts: the streams of one site within one cool-down are one outage.

@@ -86,7 +86,7 @@ func (st *StreamState) beginCare(s *State, cmd Command) error {
 		}
 	}
 	if a := st.Last; a != nil && a.planned() && a.From == r.Member && a.Epoch == m.Retired {
-		c.Asked, c.By = true, "switchover"
+		c.Asked, c.By = true, bySwitchover
 	}
 	if m.Before = m.Original; r.Kind == CareRepoint || len(m.Before) == 0 {
 		m.Before = m.Config

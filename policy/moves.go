@@ -69,6 +69,9 @@ const (
 	MoveFreeze  MoveKind = "freeze"
 	MoveCarry   MoveKind = "carry"
 	MoveRelease MoveKind = "release"
+	// MoveSource logs what came of a sourcing stream, MoveTrace has its messages read for how far it got.
+	MoveSource MoveKind = "source"
+	MoveTrace  MoveKind = "trace"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -80,5 +83,6 @@ type Move struct {
 	Result ResultCommand
 	Care   CareCommand
 	Carry  CarryCommand
+	Source SourceCommand
 	MaxIDs int
 }

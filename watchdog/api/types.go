@@ -76,6 +76,8 @@ type StreamStatus struct {
 	Archives  []policy.Archive `json:"archives,omitempty"`
 	// Lost counts what was given up with an origin that was deleted unread (release: delete), at least.
 	Lost uint64 `json:"lost,omitempty"`
+	// Sourcing are the streams that have, or had, a replaced primary among their sources.
+	Sourcing []policy.Sourcing `json:"sourcing,omitempty"`
 }
 
 // ObserverStatus is one watchdog's verdict on the primary.
