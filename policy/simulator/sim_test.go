@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 40, "how many seeds TestSearch plays in each setting")
+	seeds = flag.Int("seeds", 20, "how many seeds TestSearch plays in each setting")
 	seed  = flag.Int64("seed", -1, "play only this seed, and print its trace")
 )
 
