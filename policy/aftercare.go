@@ -2,7 +2,9 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,6 +30,9 @@ type Aftercare struct {
 	By    string `json:"by,omitempty"`
 	// Tail is the account of the archive, once that was verified.
 	Tail *Tail `json:"tail,omitempty"`
+	// Again counts the archives that this member had in the epoch before: a late write of ours may make it return more than
+	// once, as another stream.
+	Again int `json:"again,omitempty"`
 	// Follow is the primary that the member was created to mirror.
 	Follow MemberID `json:"follow,omitzero"`
 	// Place is the placement that the member is to get instead of its own; nil: its own.
@@ -36,6 +41,19 @@ type Aftercare struct {
 	Waiting Reason       `json:"waiting"`
 	Steps   []StepRecord `json:"steps,omitempty"`
 	BeganAt time.Time    `json:"began_at"`
+}
+
+// Of tells the archive of the care apart from those of other members, and of other times, in the epoch; it is "" for the
+// first of the former primary. It is part of the archive's name, and of its subject.
+func (c Aftercare) Of() string {
+	var parts []string
+	if c.Kind == CareRepoint {
+		parts = append(parts, c.Member.Site)
+	}
+	if c.Again > 0 {
+		parts = append(parts, fmt.Sprintf("again%d", c.Again))
+	}
+	return strings.Join(parts, "_")
 }
 
 // Tail is the verified account of what a member held above the fork.
@@ -95,17 +113,6 @@ func Cares(s State, sr StreamRules) []MemberID {
 	return list
 }
 
-// remaking is a member that is being made anew: one at a time, so that copies of the stream never get scarce.
-func (st StreamState) remaking(but MemberID) (MemberID, bool) {
-	for _, key := range sortedKeys(st.Aftercare) {
-		c := st.Aftercare[key]
-		if c.Member != but && (c.Phase == PhaseCreate || c.Phase == PhaseCatchUp || c.DeleteOpened(st.Members[key])) {
-			return c.Member, true
-		}
-	}
-	return MemberID{}, false
-}
-
 func (st StreamState) primaryWell() bool {
 	return st.Round.Agreement == AgreedUp && st.Round.Members[st.Primary.String()].Reachable()
 }
@@ -132,20 +139,23 @@ func (st StreamState) careOf(sr StreamRules, id MemberID) CareKind {
 		}
 	case m.Retired > 0 && r.Evidence == AnsweredParked && err == nil && shape.Kind == ShapeParked:
 		return CareReturn
-	case (m.Retired == 0 || m.Abandoned > 0) && sr.Repoint == RepointAuto && r.Reachable() && err == nil && shape.Kind == ShapeMirror && st.astray(id, shape):
+	case (m.Retired == 0 || m.Abandoned > 0) && sr.Repoint == RepointAuto && r.Reachable() && err == nil && shape.Kind == ShapeMirror && st.astray(sr, id, shape):
 		return CareRepoint
 	}
 	return ""
 }
 
 // astray reports that a mirror follows a stream which was the primary once and is not any more.
-func (st StreamState) astray(id MemberID, shape Shape) bool {
+func (st StreamState) astray(sr StreamRules, id MemberID, shape Shape) bool {
 	m := st.Members[id.String()]
+	direct, _ := sr.upstreamIs(st.Primary, id, shape)
 	switch {
 	case m.Stray > 0:
 		return true
 	case m.Follows != (MemberID{}):
 		return m.Follows != st.Primary
+	case direct && shape.Upstream == st.Primary.Stream: // it only shares a name with what was the primary
+		return false
 	}
 	return st.Epoch > 0 && slices.ContainsFunc(sortedKeys(st.Members), func(key string) bool {
 		o := st.Members[key]
@@ -244,11 +254,15 @@ func (e carer) seal() Move {
 // archive has the tail copied, by whoever carries the steps out; the account comes back with the views.
 func (e carer) archive() Move {
 	switch {
+	case e.m.Deleted: // by a delete that seemed lost, after which the member had grown
+		m := e.done("%s is deleted", e.c.Member)
+		m.Care.Tail = e.c.Tail
+		return m
 	case !e.v.Member.answered():
 		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
 	case !e.v.Primary.answered():
 		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
-	case e.c.Kind == CareRepoint && (e.m.Stray == 0 || e.v.Member.Snapshot.LastSeq <= e.m.ForkLimit):
+	case e.c.Kind == CareRepoint && (!e.m.differs() || e.v.Member.Snapshot.LastSeq <= e.m.ForkLimit):
 		e.v.Archive = &Tail{Fork: e.m.ForkLimit, MemberLast: e.v.Member.Snapshot.LastSeq} // it only ever copied
 	case e.v.Archive == nil:
 		return Move{Kind: MoveArchive}
@@ -277,6 +291,9 @@ func (e carer) replay() Move {
 	m.Care.Replayed = &r
 	return m
 }
+
+// differs reports that the member may hold what the primary does not.
+func (m MemberState) differs() bool { return m.Retired+m.Stray+m.ForkLimit > 0 }
 
 // archived waits for the word to go on: the tail is safe, and the member is of no more use as it is.
 func (e carer) archived() Move {
@@ -310,7 +327,7 @@ func (e carer) delete() Move {
 		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
 	case !s.Created.Equal(e.m.Created):
 		return e.wait(ChangedOutside, "%s was created anew by somebody: `understudy adopt %s`", e.c.Member, e.st.Name)
-	case e.c.Tail == nil || s.LastSeq > e.c.Tail.MemberLast && (e.c.Kind == CareReturn || e.m.Stray > 0):
+	case e.c.Tail == nil || s.LastSeq > e.c.Tail.MemberLast && e.m.differs():
 		return e.result(OutcomeAgain, reasonf(DualCapture, "%s is at sequence %d, beyond what was archived", e.c.Member, s.LastSeq))
 	case e.c.Kind == CareReturn && (!Sealed(s.Config) || !e.v.Listed):
 		return e.wait(InProgress, "%s is not seen sealed and listed", e.c.Member)
@@ -330,32 +347,13 @@ func (e carer) delete() Move {
 		if reason, ok := e.st.otherCopy(e.c.Member); !ok {
 			return e.result(OutcomeWaiting, reason)
 		}
+		if from, ok := e.st.unparked(e.c.Member); ok && e.m.differs() {
+			return e.wait(DualCapture, "%s follows %s, which takes messages: that is parked first", e.c.Member, from)
+		}
 	} else if stray, ok := e.st.strays(e.sr); ok && !open {
 		return e.wait(InProgress, "%s follows %s by its name, and is made a mirror of %s first", stray, e.c.Member, e.st.Primary)
 	}
 	return e.send(WriteDelete)
-}
-
-// strays finds a mirror that would copy from a former primary of its name again, and can be re-pointed before.
-func (st StreamState) strays(sr StreamRules) (MemberID, bool) {
-	for _, key := range sortedKeys(st.Members) {
-		m := st.Members[key]
-		if m.Stray > 0 && m.ID != st.Primary && sr.Repoint == RepointAuto && st.Round.Members[key].Reachable() {
-			return m.ID, true
-		}
-	}
-	return MemberID{}, false
-}
-
-// otherCopy asks that a mirror which is about to be deleted and copied anew is not the only other copy.
-func (st StreamState) otherCopy(id MemberID) (Reason, bool) {
-	for _, key := range sortedKeys(st.Members) {
-		m := st.Members[key]
-		if m.ID != id && m.ID != st.Primary && !m.Deleted && st.Round.Members[key].Reachable() {
-			return Reason{}, true
-		}
-	}
-	return reasonf(Unreachable, "%s is the only other copy of %s: it is copied anew when another one can be reached", id, st.Primary), false
 }
 
 // create makes the member again, as a mirror of the primary.

@@ -107,7 +107,7 @@ func (h *Hold) set(s *State, c Command) error {
 
 func (st *StreamState) approve(s *State, c Command) error {
 	a := c.Approve.Approval
-	if a.Epoch != st.Epoch+1 || st.Attempt != nil {
+	if a.Epoch != st.Epoch+1 || st.Attempt != nil && !st.fencedAhead() {
 		return refuse("the approval is for failover %d, the next one is %d", a.Epoch, st.Epoch+1)
 	}
 	a.At = c.At
@@ -141,8 +141,8 @@ func (st *StreamState) begin(s *State, c Command) error {
 	switch {
 	case held:
 		return refuse("%s is held", st.Name)
-	case st.Attempt != nil:
-		return refuse("failover %d is running", st.Attempt.Epoch)
+	case st.Attempt != nil && !(st.fencedAhead() && a.Kind == KindFailover):
+		return refuse("%s %d is running", st.Attempt.Kind, st.Attempt.Epoch)
 	case b.Term != st.Clock.Term || b.Round != st.Clock.Round:
 		return refuse("a newer round is in the log")
 	case !a.planned() && (st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0 || len(st.Round.LastUp) > 0):
@@ -170,6 +170,12 @@ func (st *StreamState) begin(s *State, c Command) error {
 			return err
 		}
 	}
+	if a.Kind == KindFence {
+		if err := a.beginAhead(); err != nil {
+			return err
+		}
+	}
+	st.endAhead(s, c.At)
 	a.Carried, a.Consumers, a.ConsumersFrozen = nil, nil, false
 	a.Phase, a.PromoteOpened, a.DeleteOpened, a.ParkOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, false, nil, c.At
 	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
@@ -179,6 +185,10 @@ func (st *StreamState) begin(s *State, c Command) error {
 		from.SharesMeta = append(slices.Clone(from.SharesMeta), a.Target)
 	}
 	st.Members[a.From.String()] = from
+	if a.Kind == KindFence {
+		s.note(c.At, st.Name, a.Epoch, "fence_started", reasonf(InProgress, "fencing %s through %s, ahead of the threshold", a.From, a.Target.Site))
+		return nil
+	}
 	for _, o := range s.overridesOf(st.Name) {
 		s.answer(o.ID, st.Name, reasonf(InProgress, "failover %d to %s has begun", a.Epoch, a.Target))
 	}
@@ -303,16 +313,20 @@ func (a Attempt) boundAt() time.Time {
 }
 
 // leaveBehind notes of every other member from where on it may differ from the new primary. What followed a primary that
-// was drained does not differ.
+// was drained holds no more than that, and is no stray.
 func (st *StreamState) leaveBehind(a Attempt) {
+	before := *st
+	before.Primary = a.From
 	for key, m := range st.Members {
-		if m.ID == a.Target || m.ID != a.From && a.planned() {
+		if m.ID == a.Target || m.Deleted && m.ID != a.From {
 			continue
 		}
-		if m.ForkLimit == 0 || a.LastSeq < m.ForkLimit {
+		whole := m.Stray == 0 && directMirror(before, a.Rules, m.ID, &Snapshot{}) // until now
+		if whole || m.ForkLimit == 0 || a.LastSeq < m.ForkLimit {
 			m.ForkLimit = a.LastSeq
 		}
-		if m.ID != a.From && m.Retired == 0 {
+		madeAnew := m.Follows != MemberID{}
+		if m.ID != a.From && !a.planned() && (m.Retired == 0 || madeAnew) {
 			m.Stray = a.Epoch
 		}
 		st.Members[key] = m

@@ -35,13 +35,13 @@ func (st *StreamState) care(s *State, cmd Command) error {
 	return nil
 }
 
-// careAgain goes back: to the archive, when the member has grown; to the create, when a late delete hit what was created.
+// careAgain goes back: to the archive, when the member has grown, be it that a delete of it seems lost; to the create, when a late delete hit what was created.
 func (st *StreamState) careAgain(s *State, cmd Command, c *Aftercare) error {
 	m := st.Members[c.Member.String()]
 	switch {
 	case c.Phase == PhaseCatchUp && m.Deleted:
 		c.Phase = PhaseCreate
-	case c.Phase == PhaseCatchUp, c.DeleteOpened(m):
+	case c.Phase == PhaseCatchUp, m.Deleted:
 		return refuse("%s has no way back from %s", c.Member, c.Phase)
 	default:
 		c.Phase = PhaseArchive
@@ -80,6 +80,11 @@ func (st *StreamState) beginCare(s *State, cmd Command) error {
 	case r.Kind == CareRepoint:
 		c.Phase, c.Asked = PhaseArchive, true
 	}
+	for _, o := range st.Archives {
+		if o.Member == c.Member && o.Epoch == c.Epoch {
+			c.Again++
+		}
+	}
 	if a := st.Last; a != nil && a.planned() && a.From == r.Member && a.Epoch == m.Retired {
 		c.Asked, c.By = true, "switchover"
 	}
@@ -113,13 +118,16 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 	m := st.Members[key]
 	switch c.Phase {
 	case PhaseSeal:
-		m.closeUpdates()
+		m.sealed() // by a seal whose copy the server refused, perhaps
 		st.Members[key] = m
 	case PhaseArchive:
 		if r.Tail == nil {
 			return refuse("an archive without an account")
 		}
 		c.Tail = r.Tail
+		if m.Deleted {
+			break
+		}
 		if c.Kind == CareReturn || c.Tail.Messages > 0 {
 			st.salvaged(c)
 			s.note(at, st.Name, c.Epoch, "tail_salvaged", r.Reason)
@@ -154,9 +162,9 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 
 // salvaged keeps the account of an archive, for as long as the stream is guarded.
 func (st *StreamState) salvaged(c Aftercare) {
-	a := Archive{Tail: *c.Tail, Member: c.Member, Epoch: c.Epoch}
+	a := Archive{Tail: *c.Tail, Member: c.Member, Epoch: c.Epoch, Again: c.Again}
 	st.Archives = slices.Clone(st.Archives)
-	if i := slices.IndexFunc(st.Archives, func(o Archive) bool { return o.Member == a.Member && o.Epoch == a.Epoch }); i >= 0 {
+	if i := slices.IndexFunc(st.Archives, func(o Archive) bool { return o.of(c) }); i >= 0 {
 		st.Archives[i] = a
 		return
 	}
@@ -167,7 +175,7 @@ func (st *StreamState) salvaged(c Aftercare) {
 func (st *StreamState) replayed(c Aftercare, r *Replay) {
 	st.Archives = slices.Clone(st.Archives)
 	for i, a := range st.Archives {
-		if a.Member == c.Member && a.Epoch == c.Epoch {
+		if a.of(c) {
 			st.Archives[i].Replay = r
 		}
 	}
@@ -177,7 +185,7 @@ func (st *StreamState) replayed(c Aftercare, r *Replay) {
 func (st *StreamState) rejoined(s *State, at time.Time, c Aftercare) {
 	key := c.Member.String()
 	m := st.Members[key]
-	m.Retired, m.Abandoned, m.Promoted, m.Stray, m.ForkLimit = 0, 0, 0, 0, 0
+	m.Retired, m.Abandoned, m.Promoted = 0, 0, 0 // a failover in between may have made it a stray
 	m.FencedAt, m.ReplacedAt, m.Gone, m.Recreated = time.Time{}, time.Time{}, false, time.Time{}
 	st.Members[key] = m
 	delete(st.Aftercare, key)
@@ -200,7 +208,7 @@ func (st *StreamState) mayOpenInCare(c Aftercare, w Write, m MemberState) error 
 		return refuse("%s is being made anew", other)
 	case w.Kind == WriteSeal && m.Retired == 0:
 		return refuse("%s was not replaced", w.Member)
-	case w.Kind == WriteDelete && c.Tail == nil && !again && m.Stray+m.Retired > 0:
+	case w.Kind == WriteDelete && c.Tail == nil && !again && m.differs():
 		return refuse("the tail of %s is not archived", w.Member)
 	case w.Kind == WriteCreate && !m.Deleted:
 		return refuse("%s is not deleted", w.Member)
@@ -215,13 +223,13 @@ func (m *MemberState) openedCare(st *StreamState, w Write) {
 			m.Former, m.Created = m.Created, time.Time{}
 		}
 		m.Best, m.BestAt, m.Config, m.ConfigSum, m.Gone, m.Recreated = nil, time.Time{}, nil, "", false, time.Time{}
-		m.Follows = st.Primary
+		m.Follows, m.Stray, m.ForkLimit = st.Primary, 0, 0
 	}
 }
 
-// closeUpdates closes what was sent to a stream before it was seen sealed: it takes no update any more, and refuses what is
-// still on its way.
-func (m *MemberState) closeUpdates() {
+// sealed closes what was sent to the member before it was sealed, and is still on its way: a sealed stream takes no update
+// any more, and the server will refuse it.
+func (m *MemberState) sealed() {
 	for i := range m.Writes {
 		if w := &m.Writes[i]; w.Open() && w.Kind != WriteDelete {
 			w.Closed, w.Config, w.Detail = ClosedRefused, nil, "the stream is sealed"
@@ -245,7 +253,7 @@ func (st *StreamState) returnAgain(key string) {
 		return
 	}
 	m.Want, m.WantWrite = &Shape{Kind: ShapeParked, Subjects: []string{ParkSubject(m.ID)}}, ""
-	m.Retired, m.FencedAt = st.Epoch, time.Time{}
+	m.Retired, m.FencedAt, m.ForkLimit = st.Epoch, time.Time{}, 0
 	if st.Last != nil {
 		m.ReplacedAt = st.Last.boundAt()
 	}
@@ -277,8 +285,14 @@ type Archive struct {
 	Tail
 	Member MemberID `json:"member"`
 	Epoch  uint64   `json:"epoch"`
+	Again  int      `json:"again,omitempty"` // see Aftercare
 	// Replay is what became of its messages when it was published again by itself; nil when it was not.
 	Replay *Replay `json:"replay,omitempty"`
+}
+
+// of reports that a care has made the archive.
+func (a Archive) of(c Aftercare) bool {
+	return a.Member == c.Member && a.Epoch == c.Epoch && a.Again == c.Again
 }
 
 // Replay counts what became of an archive's messages; the counts add up to all of them.

@@ -77,6 +77,8 @@ func (e ensurer) consumers() Move {
 		return e.targetGone()
 	case shape.Kind == ShapeMirror:
 		return e.send(WritePromote, e.a.Target)
+	case !e.a.ConsumersFrozen && len(e.a.Carried) == 0 && !e.v.NoneAt.IsZero():
+		return Move{Kind: MoveCarried, Carry: CarryCommand{Stream: e.st.Name, Epoch: e.a.Epoch, Freeze: true, At: e.v.NoneAt.UTC()}}
 	case !e.a.ConsumersFrozen:
 		return Move{Kind: MoveFreeze}
 	case !e.a.settled():

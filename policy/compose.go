@@ -10,6 +10,7 @@ func (e ensurer) send(kind WriteKind, id MemberID) Move {
 	m := e.st.Members[id.String()]
 	for _, w := range m.Writes {
 		if w.Open() && w.Kind == kind && w.ID.Epoch() == e.a.Epoch && kind.repeatable() {
+			w.Via = e.via(w)
 			return Move{Kind: MoveSend, Write: w, Resend: true}
 		}
 	}
@@ -17,7 +18,20 @@ func (e ensurer) send(kind WriteKind, id MemberID) Move {
 	if err != nil {
 		return e.wait(ChangedOutside, "%s: %v", id, err)
 	}
+	w.Via = e.via(w)
 	return Move{Kind: MoveSend, Write: w}
+}
+
+// via is the site through which a write goes: that of a switchover to its primary goes where the primary answers, since the
+// target's site may be what is gone.
+func (e ensurer) via(w Write) string {
+	switch {
+	case !e.a.planned() || w.Member != e.a.From:
+		return w.Via
+	case e.from().Via != "":
+		return e.from().Via
+	}
+	return w.Member.Site
 }
 
 // raw is the newest config of a member: just read, or else as the log has it.

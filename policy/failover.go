@@ -19,6 +19,8 @@ func Ensure(st StreamState, node string, v Views) Move {
 		return e.confirm()
 	case PhaseFence:
 		return e.fence()
+	case PhaseFenced:
+		return e.fenced()
 	case PhaseDrain:
 		return e.drain()
 	case PhasePromote:
@@ -139,6 +141,9 @@ func (e ensurer) fenceShared() Move {
 	if e.from().Evidence != Offline {
 		return e.send(WritePark, e.a.From)
 	}
+	if e.a.Kind == KindFence {
+		return e.result(OutcomeAbort, UnreleasableReason(e.a.From)) // to be decided by the failover
+	}
 	if e.a.Rules.Release != ReleaseDelete {
 		return e.result(OutcomeWaiting, UnreleasableReason(e.a.From))
 	}
@@ -163,7 +168,9 @@ func (e ensurer) promote() Move {
 		return e.send(WritePromote, e.a.Target)
 	case shape.Kind == ShapeParked && !e.v.Ready:
 		return e.wait(InProgress, "%s is promoted, and does not take writes yet", e.a.Target)
-	case shape.Kind == ShapeParked && !e.v.Still && !(e.a.planned() && e.target().Snapshot.LastSeq == e.a.LastSeq):
+	case e.a.planned():
+		return e.done("%s is promoted, at sequence %d of %s", e.a.Target, e.a.LastSeq, e.a.From) // what it has beyond are seeds
+	case shape.Kind == ShapeParked && !e.v.Still:
 		return e.wait(InProgress, "%s is promoted, and its sequence may not stand still yet", e.a.Target)
 	}
 	m := e.done("%s is promoted, and stands at sequence %d", e.a.Target, e.target().Snapshot.LastSeq)

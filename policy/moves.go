@@ -7,6 +7,8 @@ type View struct {
 	Evidence Evidence
 	// Snapshot is the answer, when there is one (Answered, AnsweredParked, NoLeader).
 	Snapshot *Snapshot
+	// Via is the site through which it was read; "" is the member's own.
+	Via string
 }
 
 func (v View) answered() bool { return v.Evidence == Answered || v.Evidence == AnsweredParked }
@@ -38,6 +40,8 @@ type Views struct {
 	DrainedKnown bool
 	// Seed is what came of this step's seeding; nil before it.
 	Seed *SeedRecord
+	// NoneAt is when the parked primary of a switchover was read to have no durable consumers; zero when that is not known.
+	NoneAt time.Time
 	// Released says that this step has ended the pauses of the carried consumers.
 	Released bool
 }
@@ -58,6 +62,8 @@ const (
 	MoveReplay MoveKind = "replay"
 	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
 	MoveSeed MoveKind = "seed"
+	// MoveCarried logs what is known of the consumers without anything being done.
+	MoveCarried MoveKind = "carried"
 	// MoveFreeze has the newest snapshot of the consumers put into the log, MoveCarry the consumers created and reset at the
 	// target, MoveRelease their pauses ended.
 	MoveFreeze  MoveKind = "freeze"
@@ -73,5 +79,6 @@ type Move struct {
 	Close  CloseCommand
 	Result ResultCommand
 	Care   CareCommand
+	Carry  CarryCommand
 	MaxIDs int
 }

@@ -198,7 +198,7 @@ func (p *scene) careViews(st StreamState, key string, args []string) CareViews {
 func (p *scene) tail(st StreamState, key string, messages, fork uint64) *Tail {
 	t := &Tail{Fork: fork, MemberLast: p.members[key].LastSeq}
 	if messages > 0 {
-		t.Site, t.Stream = st.Primary.Site, fmt.Sprint("UNDERSTUDY_SALVAGE_EVENTS_", st.Aftercare[key].Epoch)
+		t.Site, t.Stream = st.Primary.Site, strings.TrimSuffix(fmt.Sprint("UNDERSTUDY_SALVAGE_EVENTS_", st.Aftercare[key].Epoch, "_", st.Aftercare[key].Of()), "_")
 		t.Messages, t.First, t.Last, t.Digest = messages, fork+1, t.MemberLast, "d"
 	}
 	return t

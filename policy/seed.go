@@ -2,8 +2,8 @@ package policy
 
 import "fmt"
 
-// seeds is how many message ids the attempt makes its target know, at most.
-func (a *Attempt) seeds() int {
+// Seeds is how many message ids the attempt makes its target know, at most.
+func (a *Attempt) Seeds() int {
 	switch d := a.Rules.Dedup; {
 	case d.Mode != DedupSeed:
 		return 0
@@ -26,7 +26,7 @@ func (e ensurer) seed() Move {
 	case shape.Kind == ShapeBound:
 		return e.done("%s is bound already", e.a.Target)
 	case e.v.Seed == nil:
-		return Move{Kind: MoveSeed, MaxIDs: e.a.seeds()}
+		return Move{Kind: MoveSeed, MaxIDs: e.a.Seeds()}
 	}
 	m := e.done("%s", e.v.Seed.text(e.a.Target))
 	m.Result.Seed = e.v.Seed

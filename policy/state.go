@@ -162,8 +162,8 @@ type MemberState struct {
 	// Stray is the failover since which the member, a mirror, follows a stream that is not the primary any more, and may hold
 	// what the new primary lacks. It is no candidate until it is made anew.
 	Stray uint64 `json:"stray,omitempty"`
-	// ForkLimit is the highest sequence at which a retired or stray member can hold what the primary holds: that of the
-	// target at its promotion.
+	// ForkLimit is the highest sequence at which the member can hold what the primary holds: that of the target at its
+	// promotion, the lowest of all since the member last was a whole copy. Beyond it the member may differ.
 	ForkLimit uint64 `json:"fork_limit,omitempty"`
 	// SharesMeta are members that an attempt found in the same meta group.
 	SharesMeta []MemberID `json:"shares_meta,omitempty"`
@@ -183,10 +183,12 @@ type Approval struct {
 // AttemptKind says what an attempt is for.
 type AttemptKind string
 
-// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives.
+// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives; a fence only parks one that
+// is gone, ahead of the threshold.
 const (
 	KindFailover   AttemptKind = "failover"
 	KindSwitchover AttemptKind = "switchover"
+	KindFence      AttemptKind = "fence"
 )
 
 // Attempt is one failover or switchover, from its begin to its end.

@@ -38,6 +38,8 @@ func (m Move) passes() (Command, bool) {
 	switch {
 	case m.Kind == MoveClose:
 		return Command{Close: &m.Close}, true
+	case m.Kind == MoveCarried:
+		return Command{Carry: &m.Carry}, true
 	case m.Kind == MoveResult && m.Result.Outcome == OutcomeDone:
 		return Command{Result: &m.Result}, true
 	}

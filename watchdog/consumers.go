@@ -37,6 +37,10 @@ func (s *service) primary(stream string) policy.MemberID {
 	return s.Rules().Streams[stream].Origin
 }
 
+// consumersPatience is how long a failover waits for watchdogs that do not answer. One that is well answers in a few
+// milliseconds, and one whose site is lost may not answer at all.
+const consumersPatience = 150 * time.Millisecond
+
 // consumersRequest asks a watchdog for the newest snapshot that it holds of a member's consumers.
 type consumersRequest struct {
 	Stream string          `json:"stream"`

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/understudy-ha/understudy/watchdog/grouplab"
 	"github.com/understudy-ha/understudy/watchdog/natslab"
 )
 
@@ -22,18 +23,21 @@ func TestConsumersAreKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, d := range w.g.Dogs {
-				w.await(t, soon, func() error {
-					file, err := filepath.Glob(filepath.Join(filepath.Dir(d.ConfigFile), "*", "consumers", "ORDERS.json"))
-					if err != nil || len(file) != 1 {
-						return fmt.Errorf("%s keeps %v, %v", d.Name, file, err)
-					}
-					data, err := os.ReadFile(file[0])
-					if err == nil && !strings.Contains(string(data), `"name":"BILLING"`) {
-						err = fmt.Errorf("%s keeps %s", d.Name, data)
-					}
-					return err
-				})
+				w.await(t, soon, func() error { return keeps(d, "ORDERS", `"name":"BILLING"`) })
 			}
 		})
 	}
+}
+
+// keeps reports whether a watchdog has a snapshot of a stream's consumers on disk that holds some words.
+func keeps(d *grouplab.Dog, stream, words string) error {
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(d.ConfigFile), "*", "consumers", stream+".json"))
+	if err != nil || len(files) != 1 {
+		return fmt.Errorf("%s keeps %v, %v", d.Name, files, err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err == nil && !strings.Contains(string(data), words) {
+		err = fmt.Errorf("%s keeps %s", d.Name, data)
+	}
+	return err
 }

@@ -221,7 +221,7 @@ func (b streamBuilder) stateName(code policy.Code) string {
 	switch {
 	case b.st.Attempt != nil && b.st.Attempt.Kind == policy.KindSwitchover:
 		return api.StateSwitchingOver
-	case b.st.Attempt != nil:
+	case b.st.Attempt != nil && b.st.Attempt.Kind != policy.KindFence: // which may still be taken back
 		return api.StateFailingOver
 	case b.state.Hold.Held || b.st.Hold.Held:
 		return api.StateHeld
@@ -257,10 +257,11 @@ func (b streamBuilder) aftercare() []api.CareStatus {
 	return list
 }
 
-// rejoining says whether a member is being made a mirror of the primary again.
+// rejoining says whether a member is being made a mirror of the primary again. One that has yet to be deleted, and waits for
+// another member, may do so for as long as a site is away.
 func (b streamBuilder) rejoining() bool {
 	for _, c := range b.st.Aftercare {
-		if c.Phase == policy.PhaseDelete || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
+		if c.Phase == policy.PhaseDelete && c.Waiting.Code != policy.Unreachable || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
 			return true
 		}
 	}

@@ -12,8 +12,22 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/api"
 )
 
+// planTries is how often a switchover is planned anew because the log moved on between the plan and its entry.
+const planTries = 5
+
 // switchover begins one, or says why it does not. It is carried out as a failover is: by the rounds, whoever leads.
-func (l *live) switchover(ctx context.Context, s *service, r api.Request) (api.Response, error) {
+func (l *live) switchover(ctx context.Context, s *service, r api.Request) (resp api.Response, err error) {
+	for range planTries {
+		resp, err = l.beginSwitchover(ctx, s, r)
+		if !errors.Is(err, policy.ErrRefused) {
+			return resp, err
+		}
+	}
+	return refused(err), nil
+}
+
+// beginSwitchover returns policy.ErrRefused when the log has moved on since the plan was made, or knows better.
+func (l *live) beginSwitchover(ctx context.Context, s *service, r api.Request) (api.Response, error) {
 	state := s.replica.State()
 	a, reason := policy.PlanSwitchover(s.Rules(), s.Hash(), s.o.Config.Node, l.shown(state, r.Stream), r.Stream, r.Site)
 	if reason.Code != policy.InProgress || a.Epoch == 0 {
@@ -24,11 +38,7 @@ func (l *live) switchover(ctx context.Context, s *service, r api.Request) (api.R
 	}
 	a.Trigger, a.Deadline = "command of "+r.By, time.Duration(r.DeadlineMS)*time.Millisecond
 	clock := state.Streams[r.Stream].Clock
-	err := l.journal.Propose(ctx, policy.Command{Begin: &policy.BeginCommand{Stream: r.Stream, Term: clock.Term, Round: clock.Round, Attempt: a}})
-	if errors.Is(err, policy.ErrRefused) {
-		return refused(err), nil
-	}
-	if err != nil {
+	if err := l.journal.Propose(ctx, policy.Command{Begin: &policy.BeginCommand{Stream: r.Stream, Term: clock.Term, Round: clock.Round, Attempt: a}}); err != nil {
 		return api.Response{}, err
 	}
 	l.kick(r.Stream)

@@ -17,6 +17,7 @@ type record struct {
 	Aborted   int
 	Abandoned int
 	Adopted   int
+	ahead     int // fences ahead of the threshold
 }
 
 func newRecord() record {
@@ -25,8 +26,15 @@ func newRecord() record {
 
 // command looks at what is about to be taken by the log.
 func (r *record) command(s *Sim, c policy.Command) {
+	for _, part := range c.All {
+		r.command(s, part)
+	}
 	switch {
 	case c.Begin != nil:
+		if c.Begin.Attempt.Kind == policy.KindFence {
+			r.ahead++
+			return
+		}
 		r.Begun++
 		if c.Begin.Attempt.Kind == policy.KindSwitchover {
 			r.switched++
@@ -58,7 +66,7 @@ func (r *record) changed(s *Sim, w policy.Write, before, after policy.Shape) {
 	if before.Kind != policy.ShapeMirror || after.Kind == policy.ShapeMirror || w.Kind == policy.WriteDelete {
 		return
 	}
-	if w.Kind != policy.WritePromote && w.ID.Epoch() >= s.st().Epoch { // a late one, of a member's former role, is put right
+	if w.Kind != policy.WritePromote && w.ID.Epoch() >= s.st().Epoch && !s.outdated(w) {
 		s.fail("%s was promoted by a %s", w.Member, w.Kind)
 	}
 	if w.Kind == policy.WritePromote {
@@ -69,8 +77,20 @@ func (r *record) changed(s *Sim, w policy.Write, before, after policy.Shape) {
 	}
 }
 
-// deleted looks at a delete that took effect: what was on the stream must be on the primary, or archived (S7).
-func (r *record) deleted(s *Sim, w policy.Write, held []int) {
+// outdated reports that a write was for the stream that its member was before it was made anew: what it does is put right.
+func (s *Sim) outdated(w policy.Write) bool {
+	m := s.st().Members[w.Member.String()]
+	for _, l := range m.Writes {
+		if l.Kind == policy.WriteCreate && l.Seq > w.Seq {
+			return true
+		}
+	}
+	return false
+}
+
+// deleted looks at a delete that took effect: what was on the stream must be on the primary, or archived (S7). A mirror may
+// have copied more between the look and the delete, from a stream that stands.
+func (r *record) deleted(s *Sim, w policy.Write, mirror bool, held []int) {
 	st := s.st()
 	s.log("write %s: %s is deleted", w.ID, w.Member)
 	if a := st.Attempt; a != nil && a.From == w.Member || st.Last != nil && w.ID.Epoch() < st.Epoch && st.Last.From != w.Member {
@@ -83,7 +103,7 @@ func (r *record) deleted(s *Sim, w policy.Write, held []int) {
 		s.fail("the primary %s was deleted by %s", w.Member, w.ID)
 	}
 	for _, id := range held {
-		if !s.safe(id) && !s.world.wiped[id] {
+		if !s.safe(id) && !s.world.wiped[id] && !(mirror && s.held(id)) {
 			s.fail("S7: message %d was on %s only, and is deleted by %s", id, w.Member, w.ID)
 			return
 		}
@@ -96,7 +116,17 @@ func (s *Sim) safe(id int) bool {
 		return true
 	}
 	for _, a := range s.world.archive {
-		if a.ids[id] {
+		if slices.Contains(a.msgs, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// held reports that a message is on some stream.
+func (s *Sim) held(id int) bool {
+	for _, x := range s.world.streams {
+		if x.meta != nil && slices.Contains(x.msgs, id) {
 			return true
 		}
 	}
@@ -146,18 +176,14 @@ func (s *Sim) checkCalm() {
 	s.checkMessages()
 	s.checkMirrors()
 	if debts := policy.Debts(s.state, s.rules.Streams[name]); len(debts) > 0 && !onlyOpenParks(st) {
-		s.fail("after the calm these are not as wanted: %v; open are %v", debts, st.OpenWrites())
+		s.fail("after the calm these are not as wanted: %v; open: %v", debts, openIDs(st))
 	}
 }
 
 // checkMessages: every message that was acked is on the primary, archived, or still on a member (S6).
 func (s *Sim) checkMessages() {
 	for id := range s.world.acked {
-		held := s.world.wiped[id] || s.safe(id)
-		for _, x := range s.world.streams {
-			held = held || x.meta != nil && slices.Contains(x.msgs, id)
-		}
-		if !held {
+		if !s.world.wiped[id] && !s.safe(id) && !s.held(id) {
 			s.fail("S6: message %d was acked, and is nowhere", id)
 			return
 		}
@@ -167,7 +193,7 @@ func (s *Sim) checkMessages() {
 // checkMirrors: after the calm every other member follows the primary again.
 func (s *Sim) checkMirrors() {
 	st := s.st()
-	if s.o.Rejoin != policy.RejoinAuto {
+	if s.o.Rejoin != policy.RejoinAuto || s.o.Hands { // what a person deleted does not come back by itself
 		return
 	}
 	p := s.world.streams[st.Primary.String()]
@@ -202,4 +228,12 @@ func onlyOpenParks(st policy.StreamState) bool {
 		}
 	}
 	return len(open) > 0
+}
+
+func openIDs(st policy.StreamState) []policy.WriteID {
+	var ids []policy.WriteID
+	for _, w := range st.OpenWrites() {
+		ids = append(ids, w.ID)
+	}
+	return ids
 }

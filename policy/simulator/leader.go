@@ -161,6 +161,9 @@ type worker struct {
 	move   policy.Move
 	how    policy.CloseHow
 	copies bool // the network doubled the write
+	// known goes to the log with the next commit, as in a switchover's strides.
+	known []policy.Command
+	phase policy.Phase // that the move is for
 }
 
 func (s *Sim) hire(repair *policy.MemberID) {
@@ -204,10 +207,36 @@ func (s *Sim) work(w *worker) bool {
 		return false
 	}
 	m := w.move.Write
-	_ = s.propose(policy.Command{Close: &policy.CloseCommand{Stream: name, Member: m.Member, Write: m.ID, How: w.how,
-		Only: !w.move.Resend && !w.copies}})
+	c := policy.Command{Close: &policy.CloseCommand{Stream: name, Member: m.Member, Write: m.ID, How: w.how,
+		Only: !w.move.Resend && !w.copies}}
 	w.stage = reading
+	if w.how == policy.ClosedReplied && w.strides() && s.rnd.IntN(2) == 0 {
+		w.known = append(w.known, c)
+		return true
+	}
+	_ = s.commit(w, c)
 	return true
+}
+
+// strides reports whether the worker carries an attempt on.
+func (w *worker) strides() bool { return w.repair == nil && w.care == (policy.MemberID{}) }
+
+// commit logs a command, and before it what the worker knows; one after the other if the log does not take them together.
+func (s *Sim) commit(w *worker, c ...policy.Command) error {
+	list := append(w.known, c...)
+	if w.known = nil; len(list) == 0 {
+		return nil
+	}
+	err := s.propose(policy.Together(list))
+	if err == nil || len(list) == 1 {
+		return err
+	}
+	for _, c := range list {
+		if err = s.propose(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read takes the views and asks the policy for the next move.
@@ -233,7 +262,19 @@ func (s *Sim) read(w *worker) bool {
 		if policy.Decide(s.rules, s.hash, node, s.state, name).Kind != policy.ActStep {
 			return false
 		}
-		w.move = policy.Ensure(st, node, s.views(st))
+		state := policy.Foresee(s.state, w.known)
+		if st = state.Streams[name]; st.Attempt == nil {
+			w.known = nil
+			return false
+		}
+		stride := policy.MakeStride(state, name, node, s.views(st))
+		w.move, w.known = stride.Move, append(w.known, stride.Before...)
+		if a := stride.State.Attempt; a != nil {
+			w.phase = a.Phase
+		}
+		if w.move.Kind == policy.MoveNone {
+			_ = s.commit(w) // the attempt has ended with what is known
+		}
 	}
 	w.stage = acting
 	return w.move.Kind != policy.MoveNone
@@ -276,10 +317,15 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 		m = policy.EnsureCare(st, sr, s.leader, id, v)
 	}
 	if m.Kind == policy.MoveArchive {
-		v.Archive = s.world.salvage(id, st.Primary, st.Aftercare[id.String()].Epoch)
+		c := st.Aftercare[id.String()]
+		archive := fmt.Sprint(name, "_", c.Epoch, "_", c.Of())
+		if v.Archive = s.world.salvage(archive, id, st.Primary); v.Archive == nil {
+			s.log("care of %s: the archive %s holds something else", id, archive)
+			return policy.Move{Kind: policy.MoveNone}
+		}
 		if s.o.Break == EmptyArchive {
 			v.Archive.Stream, v.Archive.Messages = "", 0
-			delete(s.world.archive, fmt.Sprint(id.Stream, "_", st.Aftercare[id.String()].Epoch))
+			delete(s.world.archive, archive)
 		}
 		m = policy.EnsureCare(st, sr, s.leader, id, v)
 	}
@@ -291,31 +337,38 @@ func (s *Sim) actOn(w *worker) bool {
 	w.stage = reading
 	switch w.move.Kind {
 	case policy.MoveClose:
-		_ = s.propose(policy.Command{Close: &w.move.Close})
+		_ = s.commit(w, policy.Command{Close: &w.move.Close})
+		return true
+	case policy.MoveCarried:
+		_ = s.commit(w, policy.Command{Carry: &w.move.Carry})
 		return true
 	case policy.MoveResult:
-		return s.result(w.move.Result)
+		return s.result(w, w.move.Result)
 	case policy.MoveCare:
 		return s.cared(w.move.Care)
 	case policy.MoveFreeze, policy.MoveCarry:
+		_ = s.commit(w)
 		return s.carry(w.move.Kind)
 	case policy.MoveRelease:
+		_ = s.commit(w)
 		s.released = s.st().Epoch
 		return true
 	}
 	if !w.move.Resend {
 		phase := policy.Phase("")
-		st := s.st()
 		switch {
 		case w.care != (policy.MemberID{}):
-			phase = st.Aftercare[w.care.String()].Phase
-		case w.repair == nil && st.Attempt != nil:
-			phase = st.Attempt.Phase
+			phase = s.st().Aftercare[w.care.String()].Phase
+		case w.repair == nil:
+			phase = w.phase
 		}
 		open := &policy.OpenCommand{Stream: name, Epoch: w.move.Write.ID.Epoch(), Phase: phase, Write: w.move.Write}
-		if s.propose(policy.Command{Open: open}) != nil && s.o.Break != WriteUnlogged {
+		if s.commit(w, policy.Command{Open: open}) != nil && s.o.Break != WriteUnlogged {
 			return s.rnd.IntN(2) == 0
 		}
+	}
+	if w.move.Resend {
+		_ = s.commit(w)
 	}
 	w.stage = sending
 	return true
@@ -336,8 +389,9 @@ func (s *Sim) cared(c policy.CareCommand) bool {
 	return true
 }
 
-func (s *Sim) result(r policy.ResultCommand) bool {
+func (s *Sim) result(w *worker, r policy.ResultCommand) bool {
 	if r.Outcome == policy.OutcomeWaiting {
+		_ = s.commit(w)
 		if st := s.st(); st.Attempt != nil && st.Attempt.Waiting != r.Reason {
 			_ = s.propose(policy.Command{Result: &r})
 		}
@@ -347,7 +401,7 @@ func (s *Sim) result(r policy.ResultCommand) bool {
 		return false
 	}
 	s.log("%s is %s: %s", r.Phase, r.Outcome, r.Reason.Text)
-	_ = s.propose(policy.Command{Result: &r})
+	_ = s.commit(w, policy.Command{Result: &r})
 	return true
 }
 
@@ -413,7 +467,7 @@ func (s *Sim) deliver(w policy.Write) outcome {
 	o := s.world.deliver(w)
 	after := s.world.shapeOf(x.meta)
 	if w.Kind == policy.WriteDelete && o == replied {
-		s.seen.deleted(s, w, held)
+		s.seen.deleted(s, w, before.Kind == policy.ShapeMirror, held)
 	}
 	if !x.created.Equal(created) {
 		s.log("write %s: %s is made anew, %s", w.ID, w.Member, after)

@@ -2,8 +2,6 @@ package simulator
 
 import (
 	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +29,7 @@ type world struct {
 	offline map[string]bool // the meta group knows that the site's servers are gone
 	cut     map[string]bool // alive, but nobody outside reaches it
 	deaf    map[path]bool   // one site does not reach another, though others do
+	behind  map[string]bool // the mirror at a site hears of its upstream, and does not get its messages
 	clock   time.Duration
 	newest  int          // message that was published
 	acked   map[int]bool // by some stream
@@ -54,7 +53,7 @@ var (
 )
 
 func newWorld(shared bool) *world {
-	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}, deaf: map[path]bool{}, known: map[string]parsed{},
+	w := &world{shared: shared, streams: map[string]*stream{}, up: map[string]bool{}, offline: map[string]bool{}, cut: map[string]bool{}, deaf: map[path]bool{}, behind: map[string]bool{}, known: map[string]parsed{},
 		acked: map[int]bool{}, wiped: map[int]bool{}, archive: map[string]archived{}, newest: 10, made: len(all)}
 	for _, s := range sites {
 		w.up[s] = true
@@ -191,7 +190,7 @@ func (w *world) take(s *stream) {
 func (w *world) follow() {
 	for _, s := range w.streams {
 		u := w.upstream(s)
-		if u != nil && len(u.msgs) > len(s.msgs) {
+		if u != nil && len(u.msgs) > len(s.msgs) && !w.behind[s.id.Site] {
 			s.msgs = append(s.msgs, u.msgs[len(s.msgs):]...)
 		}
 	}
@@ -227,40 +226,42 @@ func (w *world) create(s *stream, wr policy.Write, alive bool) outcome {
 // archived is what was copied from a member, and where it is kept.
 type archived struct {
 	site string
-	ids  map[int]bool
+	fork int
+	msgs []int
 }
 
-// salvage archives what a member holds above the fork with the primary.
-func (w *world) salvage(member, primary policy.MemberID, epoch uint64) *policy.Tail {
+// salvage archives what a member holds above the fork with the primary, under a name. An archive that exists is gone on with;
+// nil says that it holds something else.
+func (w *world) salvage(name string, member, primary policy.MemberID) *policy.Tail {
 	m, p := w.streams[member.String()], w.streams[primary.String()]
-	fork := 0
-	for fork < len(m.msgs) && fork < len(p.msgs) && m.msgs[fork] == p.msgs[fork] {
-		fork++
+	a, exists := w.archive[name]
+	for !exists && a.fork < len(m.msgs) && a.fork < len(p.msgs) && m.msgs[a.fork] == p.msgs[a.fork] {
+		a.fork++
 	}
-	t := &policy.Tail{Fork: uint64(fork), MemberLast: m.lastSeq(), Messages: uint64(len(m.msgs) - fork), Site: primary.Site}
+	switch {
+	case exists && a.site != primary.Site:
+		return w.salvage(name+"@"+primary.Site, member, primary) // it is made at the primary's site
+	case a.fork > len(m.msgs), len(m.msgs)-a.fork < len(a.msgs), !slices.Equal(a.msgs, m.msgs[a.fork:a.fork+len(a.msgs)]):
+		return nil
+	}
+	t := &policy.Tail{Fork: uint64(a.fork), MemberLast: m.lastSeq(), Messages: uint64(len(m.msgs) - a.fork), Site: primary.Site}
 	if t.Messages == 0 {
 		return t
 	}
-	t.Stream = fmt.Sprint(member.Stream, "_", epoch)
-	a := archived{site: primary.Site, ids: map[int]bool{}}
-	for _, id := range m.msgs[fork:] {
-		a.ids[id] = true
-	}
-	w.archive[t.Stream] = a
+	t.Stream, a.site, a.msgs = name, primary.Site, slices.Clone(m.msgs[a.fork:])
+	w.archive[name] = a
 	return t
 }
 
 // replay publishes what an archive holds and the primary lacks.
 func (w *world) replay(t *policy.Tail, primary policy.MemberID) {
 	p := w.streams[primary.String()]
-	for _, id := range sorted(w.archive[t.Stream].ids) {
+	for _, id := range w.archive[t.Stream].msgs {
 		if w.reaches(primary.Site) && p.local != nil && w.shapeOf(p.local).Kind == policy.ShapeBound && !slices.Contains(p.msgs, id) {
 			p.msgs = append(p.msgs, id)
 		}
 	}
 }
-
-func sorted(ids map[int]bool) []int { return slices.Sorted(maps.Keys(ids)) }
 
 // catchUp ends a returned server's stale time.
 func (w *world) catchUp(site string) {

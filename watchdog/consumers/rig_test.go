@@ -20,7 +20,9 @@ import (
 
 func TestMain(m *testing.M) {
 	natslab.RunIfChild()
-	goleak.VerifyTestMain(m)
+	// What no shutdown of a server stops: the timer that samples its CPU time, and a mirror that waits for its origin.
+	const server = "github.com/nats-io/nats-server/v2/server"
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(server+"/pse.periodic"), goleak.IgnoreAnyFunction(server+".(*stream).setupMirrorConsumer.func3"))
 }
 
 // soon is the deadline of what takes milliseconds on an idle machine.

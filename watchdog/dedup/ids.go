@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 const (
@@ -36,14 +38,59 @@ type held struct {
 	at time.Time
 }
 
-// newest returns the ids of the window that the target holds, newest first, at most MaxIDs. It reads backwards in chunks,
-// and holds no more than a chunk's ids beside them.
+// Ids are what Gather found.
+type Ids struct {
+	all     []held    // with an id, newest first, each once
+	newest  time.Time // of the newest message, with an id or not
+	upTo    uint64
+	scanned int
+}
+
+// Gather reads the ids that Seed will want while the target is a mirror still, so that publishers need not wait for it.
+// It takes the newest Job.MaxIDs up to Job.LastSeq, which the target must hold.
+func Gather(ctx context.Context, conn *jsapi.Conn, job Job) (*Ids, error) {
+	s, err := connect(conn, job)
+	if err != nil {
+		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
+	}
+	info, err := conn.Info(ctx, job.Member.Stream)
+	if err != nil {
+		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
+	}
+	s.target = target{state: info.State, now: info.Time}
+	ids, err := s.gather(ctx, func(time.Time) time.Time { return time.Time{} })
+	if err != nil {
+		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
+	}
+	return ids, nil
+}
+
+// newest returns the ids of the window that the target holds, newest first, at most MaxIDs.
 func (s *seeding) newest(ctx context.Context) ([]string, error) {
+	ids := s.Gathered
+	if ids == nil || ids.upTo != s.LastSeq {
+		var err error
+		if ids, err = s.gather(ctx, s.cutoff); err != nil {
+			return nil, err
+		}
+	}
+	list, oldest := []string{}, s.cutoff(ids.newest)
+	for _, m := range ids.all {
+		if m.at.Before(oldest) {
+			break
+		}
+		list = append(list, m.id)
+	}
+	return list, nil
+}
+
+// gather reads backwards in chunks, and holds no more than a chunk's ids beside what it returns.
+func (s *seeding) gather(ctx context.Context, cutoff func(newest time.Time) time.Time) (*Ids, error) {
 	last, first := s.target.state.LastSeq, max(1, s.target.state.FirstSeq)
 	if s.LastSeq > 0 {
 		last = min(last, s.LastSeq)
 	}
-	c := collected{max: s.MaxIDs, cutoff: s.cutoff, seen: map[string]bool{}}
+	c := collected{Ids: Ids{upTo: s.LastSeq}, max: s.MaxIDs, cutoff: cutoff, seen: map[string]bool{}}
 	limit := max(minScan, scanPerID*s.MaxIDs)
 	width := uint64(min(firstChunk, s.MaxIDs))
 	for hi := last; hi >= first && c.scanned < limit; width *= 2 {
@@ -60,34 +107,33 @@ func (s *seeding) newest(ctx context.Context) ([]string, error) {
 		}
 		hi = lo - 1
 	}
-	return c.ids, nil
+	return &c.Ids, nil
 }
 
-// collected are the ids found so far, newest first.
+// collected are the ids found so far.
 type collected struct {
-	max     int
-	cutoff  func(newest time.Time) time.Time
-	oldest  time.Time // that counts; known with the first message
-	ids     []string
-	seen    map[string]bool
-	scanned int
+	Ids
+	max    int
+	cutoff func(newest time.Time) time.Time
+	oldest time.Time // that counts; known with the first message
+	seen   map[string]bool
 }
 
 // add takes in a chunk of older messages, and says whether still older ones are wanted.
 func (c *collected) add(chunk []held) (more bool) {
 	c.scanned += len(chunk)
 	for _, m := range slices.Backward(chunk) {
-		if c.oldest.IsZero() {
-			c.oldest = c.cutoff(m.at)
+		if c.newest.IsZero() {
+			c.newest, c.oldest = m.at, c.cutoff(m.at)
 		}
-		if m.at.Before(c.oldest) || len(c.ids) == c.max {
+		if m.at.Before(c.oldest) || len(c.all) == c.max {
 			return false
 		}
 		if m.id != "" && !c.seen[m.id] {
-			c.ids, c.seen[m.id] = append(c.ids, m.id), true
+			c.all, c.seen[m.id] = append(c.all, m), true
 		}
 	}
-	return len(c.ids) < c.max
+	return len(c.all) < c.max
 }
 
 // cutoff is the oldest time that counts, for a newest message of a time. A publisher may retry what the origin took within

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,6 +48,8 @@ type Job struct {
 	Outage time.Duration
 	// Budget limits the publishing; 0 means 10 s. When it is over, the ids that are left stay unknown.
 	Budget time.Duration
+	// Gathered ids, when set, are not read again.
+	Gathered *Ids
 }
 
 // Account is what a seeding came to.
@@ -97,8 +100,8 @@ type seeding struct {
 	target target
 }
 
-// open reads the target, and refuses one that is not parked.
-func open(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, error) {
+// connect prepares what needs no answer.
+func connect(conn *jsapi.Conn, job Job) (*seeding, error) {
 	nc, err := conn.Client()
 	if err != nil {
 		return nil, err
@@ -107,14 +110,24 @@ func open(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, error) {
 	if conn.Domain() == "" {
 		js, err = jetstream.New(nc)
 	}
-	if err != nil {
-		return nil, err
-	}
 	if job.Budget <= 0 {
 		job.Budget = defaultBudget
 	}
-	s := &seeding{Job: job, seed: seed{subject: policy.ParkSubject(job.Member), stream: job.Member.Stream}, conn: conn, js: js}
+	return &seeding{Job: job, seed: seed{subject: policy.ParkSubject(job.Member), stream: job.Member.Stream}, conn: conn, js: js}, err
+}
+
+// open reads the target, and refuses one that is not parked.
+func open(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, error) {
+	s, err := connect(conn, job)
+	if err != nil {
+		return nil, err
+	}
+	var stream jetstream.Stream
+	var failed error
+	var asking sync.WaitGroup
+	asking.Go(func() { stream, failed = s.js.Stream(ctx, job.Member.Stream) })
 	info, err := conn.Info(ctx, job.Member.Stream)
+	asking.Wait()
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +137,8 @@ func open(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, error) {
 	if s.Window <= 0 {
 		s.Window = s.target.config.Window
 	}
-	s.stream, err = js.Stream(ctx, job.Member.Stream)
-	return s, err
+	s.stream = stream
+	return s, failed
 }
 
 // run goes through the steps. No step depends on what an earlier run did.
@@ -138,10 +151,7 @@ func (s *seeding) run(ctx context.Context) (Account, error) {
 		acc.Skipped = "no id is asked for"
 		return acc, nil
 	}
-	if err := s.ready(ctx); err != nil {
-		return acc, err
-	}
-	before, err := s.purge(ctx) // of a run that died
+	before, err := s.purge(ctx, false) // of a run that died
 	if err != nil {
 		return acc, err
 	}
@@ -172,7 +182,7 @@ func (s *seeding) publish(ctx context.Context, ids []string, acc Account, before
 	if err != nil {
 		return acc, fmt.Errorf("%w: %w", ErrNotClean, err)
 	}
-	after, err := s.purge(ctx)
+	after, err := s.purge(ctx, told.seeded > 0)
 	if err != nil {
 		return acc, err
 	}
@@ -201,8 +211,8 @@ func (s *seeding) ready(ctx context.Context) error {
 }
 
 // purge removes all that is on the parked subject, once all that was published there has been taken or refused, and
-// returns what the stream holds then.
-func (s *seeding) purge(ctx context.Context) (jetstream.StreamState, error) {
+// returns what the stream holds then. Without seeds it only looks, unless they are known to be there.
+func (s *seeding) purge(ctx context.Context, known bool) (jetstream.StreamState, error) {
 	ctx, cancel := context.WithTimeout(ctx, cleanUp)
 	defer cancel()
 	// The answer to this comes after those to all that was published before on the same connection.
@@ -210,15 +220,19 @@ func (s *seeding) purge(ctx context.Context) (jetstream.StreamState, error) {
 		return jetstream.StreamState{}, fmt.Errorf("%w: %w", ErrNotClean, err)
 	}
 	for {
-		state, seeds, err := s.seeds(ctx)
-		if err == nil && seeds == 0 {
-			return state, nil
-		}
-		if err == nil {
+		var err error
+		if known {
 			err = s.stream.Purge(ctx, jetstream.WithPurgeSubject(s.seed.subject))
 		}
+		state, seeds, counted := s.seeds(ctx)
+		if counted == nil && seeds == 0 {
+			return state, nil
+		}
+		if known = true; err == nil && counted == nil {
+			continue
+		}
 		if pause(ctx, poll); ctx.Err() != nil {
-			return state, fmt.Errorf("%w: %d of them: %w", ErrNotClean, seeds, errors.Join(err, ctx.Err()))
+			return state, fmt.Errorf("%w: %d of them: %w", ErrNotClean, seeds, errors.Join(err, counted, ctx.Err()))
 		}
 	}
 }

@@ -22,12 +22,14 @@ func TestRetries(t *testing.T) {
 		p := single(t)
 		t.Run("file", func(t *testing.T) { retries(t, p, "F", nil) })
 		t.Run("memory", func(t *testing.T) { retries(t, p, "M", settings{"storage": "memory"}) })
+		t.Run("gathered before", func(t *testing.T) { gathered(t, p, "G") })
 	})
 	t.Run("R3", func(t *testing.T) {
 		p := replicated(t)
 		for i := range 5 { // once, a whole seeding right after the promotion was lost
 			t.Run(fmt.Sprint(i), func(t *testing.T) { retries(t, p, fmt.Sprint("F", i), nil) })
 		}
+		t.Run("gathered before", func(t *testing.T) { gathered(t, p, "G") })
 	})
 }
 
@@ -69,6 +71,29 @@ func retries(t *testing.T, p *place, name string, mirror settings) {
 	}
 	if after := m.state(); after.Msgs != before.Msgs+deleted+10 || after.LastSeq != acc.LastSeq+deleted+10 {
 		t.Errorf("after the retries: got %+v, want %d messages more than %+v", after, deleted+10, before)
+	}
+}
+
+// gathered reads the ids of a mirror, and seeds them when it is promoted.
+func gathered(t *testing.T, p *place, name string) {
+	const ids, most = 300, 200
+	m := p.mirror(t, name, nil, nil, func(m *mirrored) {
+		m.publish("a", ids)
+		m.publishPlain(10)
+	})
+	before := m.state()
+	job := dedup.Job{Member: m.member, MaxIDs: most, LastSeq: before.LastSeq}
+	var err error
+	if job.Gathered, err = dedup.Gather(within(t), p.conn, job); err != nil {
+		t.Fatal(err)
+	}
+	m.promote(nil)
+	if acc := m.seed(job); acc.Seeded != most || acc.Burned != most || acc.LeftOut != 0 || acc.Missing != 0 {
+		t.Errorf("account: got %+v, want %d seeded", acc, most)
+	}
+	m.bind()
+	if got := m.duplicates("a", ids); got != most {
+		t.Errorf("duplicates: got %d, want the newest %d", got, most)
 	}
 }
 

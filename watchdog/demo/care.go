@@ -17,7 +17,7 @@ type careOf struct {
 
 // lookAtCare tells what care of a member has begun, and the phases that it has gone through, since the last look. A care
 // that is over is listed no more: then what ran last is done, too.
-func (w *watcher) lookAtCare(e api.StreamStatus) {
+func (w *watcher) lookAtCare(e api.StreamStatus, now time.Time) {
 	running := map[string]bool{}
 	for _, c := range e.Aftercare {
 		key := c.Member.String()
@@ -29,7 +29,7 @@ func (w *watcher) lookAtCare(e api.StreamStatus) {
 		for ; was.told < len(c.Steps); was.told++ {
 			w.careStep(c.Steps[was.told])
 		}
-		w.care[key], running[key] = careOf{c.Aftercare, time.Now(), was.told}, true
+		w.care[key], running[key] = careOf{c.Aftercare, now, was.told}, true
 	}
 	for key, c := range w.care {
 		if !running[key] {
@@ -39,10 +39,10 @@ func (w *watcher) lookAtCare(e api.StreamStatus) {
 	}
 }
 
-// careEnded tells the last phase. It ended between two looks.
+// careEnded tells the last phase, by when it was seen running last.
 func (w *watcher) careEnded(c careOf) {
 	if c.Phase == policy.PhaseCatchUp && len(c.Steps) > 0 {
-		w.careStep(policy.StepRecord{Phase: c.Phase, Took: time.Since(c.Steps[len(c.Steps)-1].At), At: c.seen,
+		w.careStep(policy.StepRecord{Phase: c.Phase, Took: c.seen.Sub(c.Steps[len(c.Steps)-1].At), At: c.seen,
 			Text: fmt.Sprintf("%s holds all that %s holds", c.Member, c.Follow)})
 	}
 }

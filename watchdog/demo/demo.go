@@ -1,5 +1,6 @@
 // Package demo shows one failover, or its refusal, on real servers: it builds a lab of sites, a group of watchdogs and
-// publishers, does a fault to the origin's site, tells what is seen and decided, and accounts for every message.
+// publishers, does a fault to the origin's site, tells what is seen and decided, and accounts for every message. As a story
+// it goes on until the origin is the primary again.
 //
 // It owns the scene, the fault, the publishers and the accounts. It must not help the watchdogs, nor judge by anything
 // but what the servers hold, what the watchdogs log and the table in testdata. Start reading at Run.

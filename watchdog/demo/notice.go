@@ -52,7 +52,7 @@ func (w *watcher) ack(a attempt) {
 		w.t.newPrimaryAck = a.at
 	}
 	if w.stopped {
-		w.stopped = false
+		w.stopped, w.resumed = false, a.at
 		w.tell.at(a.at, "publishers", "resumed", fmt.Sprintf("messages are acked again, by %s; nothing was acked for %s", a.stream, seconds(gap)))
 	}
 	w.lastAck = a.at
@@ -102,7 +102,7 @@ func (w *watcher) lookAtStream(e api.StreamStatus) {
 			w.atLeast = a.Loss.AtLeast
 		}
 	}
-	w.lookAtCare(e)
+	w.lookAtCare(e, time.Now())
 	if w.moved = w.moved || e.Primary.Site != origin; w.moved {
 		return
 	}

@@ -15,7 +15,7 @@ func (t *teller) storyAccounts(r Result) string {
 	}
 	return accountTable([]table.Row{
 		{"acked", r.Acked, "threshold", ms(r.ThresholdMS)},
-		{"on the primary", r.OnPrimary, "fault → decided", ms(r.DecideMS)},
+		{"on the primary without a replay", r.OnPrimary, "fault → decided", ms(r.DecideMS)},
 		{"left behind by the failover: the tail", r.Tail, "decided → subjects bound", ms(r.PromoteMS)},
 		{"  archived", r.Salvaged, "acks again, beyond the threshold", ms(r.BeyondThresholdMS)},
 		{"  replayed, unacked ones included", r.Replayed, "longest time without an ack", ms(r.PublishGapMS)},
@@ -31,7 +31,7 @@ func (t *teller) storyVerdict(r Result) string {
 	if r.OK {
 		return t.good("ok") + ": there and back, every acked message is on the primary, and none twice. Next: README.md"
 	}
-	return fmt.Sprintf("Expected %s; got %s/%s, %d promoted by the failover, %d lost, %d stored twice, %d of %d archived.\n",
+	return fmt.Sprintf("Expected %s; got %s/%s, %d promoted by the failover,\n%d lost, %d stored twice, %d of %d in the tail archived.\n",
 		r.Expected, r.Outcome, r.Reason, r.Promotions, r.Lost, r.Duplicates, r.Salvaged, r.Tail) +
 		t.bad("NOT OK") + ": see the ends of the watchdogs' logs above; with --keep all files stay"
 }

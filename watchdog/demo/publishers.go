@@ -161,8 +161,8 @@ func (p *publishers) flowingTo(stream string) error {
 	return nil
 }
 
-// flowingSince is flowingTo for the attempts from the n-th on.
-func (p *publishers) flowingSince(n int, stream string) error {
+// flowingSince reports by nil that every publisher outside has some acks of a stream among the attempts from the n-th on.
+func (p *publishers) flowingSince(n int, stream string, want int) error {
 	var acks [publisherCount]int
 	for _, a := range p.since(n) {
 		if a.end == ackOK && a.stream == stream && a.who < publisherCount {
@@ -170,8 +170,8 @@ func (p *publishers) flowingSince(n int, stream string) error {
 		}
 	}
 	for i, n := range acks {
-		if n < flowingAcks {
-			return fmt.Errorf("publisher %d has %d new acks of %s, want %d", i+1, n, stream, flowingAcks)
+		if n < want {
+			return fmt.Errorf("publisher %d has %d new acks of %s, want %d", i+1, n, stream, want)
 		}
 	}
 	return nil

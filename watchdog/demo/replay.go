@@ -21,7 +21,12 @@ func (st *story) replay(ctx context.Context) error {
 			continue
 		}
 		st.tell.now("operator", "command", "understudy salvage replay "+streamName)
-		r, err := st.replayOne(ctx, a)
+		var r salvage.Replayed
+		primary := st.w.stream.Primary
+		err := st.meanwhile(ctx, func(ctx context.Context) (err error) {
+			r, err = st.replayOne(ctx, a, primary)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -32,13 +37,13 @@ func (st *story) replay(ctx context.Context) error {
 	return nil
 }
 
-func (st *story) replayOne(ctx context.Context, a policy.Archive) (salvage.Replayed, error) {
-	archive, err := st.side(ctx, policy.MemberID{Site: a.Site, Stream: a.Stream})
+func (s *scene) replayOne(ctx context.Context, a policy.Archive, to policy.MemberID) (salvage.Replayed, error) {
+	archive, err := s.side(ctx, policy.MemberID{Site: a.Site, Stream: a.Stream})
 	if err != nil {
 		return salvage.Replayed{}, err
 	}
 	defer archive.Conn.Close()
-	primary, err := st.side(ctx, st.w.stream.Primary)
+	primary, err := s.side(ctx, to)
 	if err != nil {
 		return salvage.Replayed{}, err
 	}

@@ -12,16 +12,15 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/natslab"
 )
 
-// storySettings have the watchdogs do what is otherwise left to a person.
-const storySettings = "\nrejoin: auto\nrepoint: auto"
+// storySettings have the watchdogs do what is otherwise left to a person, and read the consumers' positions more often, since
+// the worker reads for some seconds only.
+const storySettings = "\nrejoin: auto\nrepoint: auto\nconsumers: {every: 1s}"
 
 const (
 	// tailAcks is how many messages the publisher at the origin's site gets acked that never leave it.
 	tailAcks = 100
 	// actPatience is how long one act may take at most, on a busy machine.
 	actPatience = 90 * time.Second
-	// switchoverDeadline is the operator's: a switchover that takes longer goes back.
-	switchoverDeadline = 20 * time.Second
 )
 
 // validateStory refuses a world without a failover, in which there is nothing to come back from.
@@ -59,11 +58,18 @@ type story struct {
 // how far it went.
 func playStory(ctx context.Context, w *watcher) (Result, error) {
 	st := &story{scene: w.s, w: w, p: w.p, replayed: replayed{}}
+	building, cancel := context.WithTimeout(ctx, buildTime)
+	defer cancel()
 	var err error
-	if st.worker, err = startWorker(ctx, w.s); err != nil {
+	if st.worker, err = startWorker(building, w.s); err != nil {
 		return Result{}, fmt.Errorf("start the worker: %w", err)
 	}
 	defer st.worker.stop()
+	for _, ready := range []func(context.Context) error{st.worker.reads, st.snapshotsTaken} {
+		if err := poll(building, ready); err != nil {
+			return Result{}, err
+		}
+	}
 	for _, act := range []func(context.Context) error{st.lose, st.comeBack, st.switchBack} {
 		err := act(ctx)
 		if errors.Is(err, errStuck) {
@@ -99,25 +105,44 @@ func (st *story) until(ctx context.Context, what string, holds func() error) err
 	}
 }
 
+// meanwhile does something, and watches until it is done.
+func (st *story) meanwhile(ctx context.Context, act func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, actPatience)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- act(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		default:
+			st.w.look(ctx)
+			wait(ctx, pollEvery)
+		}
+	}
+}
+
 // chapter begins a new part, when what belongs to the one before has been told.
 func (st *story) chapter(ctx context.Context, title string) error {
+	err := st.listen(ctx)
+	st.tell.chapter(title)
+	return err
+}
+
+// listen looks on for as long as something may be learned late.
+func (st *story) listen(ctx context.Context) error {
 	from := time.Now()
-	err := st.until(ctx, "telling", func() error {
+	return st.until(ctx, "telling", func() error {
 		if time.Since(from) < tellDelay {
 			return errors.New("more may come")
 		}
 		return nil
 	})
-	st.tell.chapter(title)
-	return err
 }
 
 // lose is the failover, with a tail: before the fault the origin's site is cut off from replication for as long as its own
 // publisher needs for some messages.
 func (st *story) lose(ctx context.Context) error {
-	if err := poll(ctx, func(context.Context) error { return st.worker.reads() }); err != nil {
-		return err
-	}
 	st.tell.chapter("1. The origin is lost, with messages that nobody else has")
 	if err := st.cutAndInflict(ctx); err != nil {
 		return fmt.Errorf("do the fault: %w", err)
@@ -144,7 +169,9 @@ func (st *story) cutAndInflict(ctx context.Context) error {
 	if err := st.replication(natslab.BlackHole); err != nil {
 		return err
 	}
-	err := poll(ctx, func(context.Context) error {
+	cut, cancel := context.WithTimeout(ctx, actPatience)
+	defer cancel()
+	err := poll(cut, func(context.Context) error {
 		if n := st.p.insideAcked(attempts); n < tailAcks {
 			return fmt.Errorf("the publisher at %s has %d acks since the cut, want %d", origin, n, tailAcks)
 		}
@@ -175,7 +202,7 @@ func (st *story) comeBack(ctx context.Context) error {
 		return err
 	}
 	returned := time.Now()
-	if err := st.bringBack(ctx); err != nil {
+	if err := st.meanwhile(ctx, st.bringBack); err != nil {
 		return fmt.Errorf("bring %s back: %w", origin, err)
 	}
 	err := st.until(ctx, "the tail is archived", func() error {
@@ -223,8 +250,12 @@ func (st *story) bringBack(ctx context.Context) error {
 
 // inOrder reports by nil that a stream is healthy and all other members are mirrors that could take over.
 func inOrder(e api.StreamStatus) error {
-	if e.State != api.StateHealthy || e.Attempt != nil || len(e.Aftercare) > 0 {
-		return fmt.Errorf("the stream is %s (%s), with %d members in care", e.State, e.Reason.Text, len(e.Aftercare))
+	if e.State != api.StateHealthy || e.Reason.Code != policy.Healthy || e.Attempt != nil || len(e.Aftercare) > 0 {
+		err := fmt.Errorf("the stream is %s: %s", e.State, e.Reason.Text)
+		for _, c := range e.Aftercare {
+			err = fmt.Errorf("%w; %s is at %s: %s", err, c.Member, c.Phase, c.Waiting.Text)
+		}
+		return err
 	}
 	for _, m := range e.Members {
 		if m.Role != "primary" && (m.Role != "mirror" || !m.Eligible) {
@@ -232,73 +263,4 @@ func inOrder(e api.StreamStatus) error {
 		}
 	}
 	return nil
-}
-
-// switchBack makes the origin the primary again, by the operator's command.
-func (st *story) switchBack(ctx context.Context) error {
-	if err := st.chapter(ctx, "3. The way back: a switchover, while everybody publishes"); err != nil {
-		return err
-	}
-	st.attempts = len(st.p.since(0))
-	epoch, err := st.askForSwitchover(ctx)
-	if err != nil {
-		return err
-	}
-	err = st.until(ctx, "the switchover", func() error {
-		if l := st.w.stream.Last; l == nil || l.Epoch < epoch {
-			return fmt.Errorf("it is at %s", st.w.stream.Phase)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if l := st.w.stream.Last; l.Phase != policy.PhaseDone {
-		return fmt.Errorf("%w: the switchover ended %s: %s", errStuck, l.Phase, l.Waiting.Text)
-	}
-	if err := st.until(ctx, "publishers go on", func() error { return st.p.flowingSince(st.attempts, streamName) }); err != nil {
-		return err
-	}
-	var resumed time.Time
-	st.gap, resumed = longestGap(st.p.since(st.attempts))
-	st.tell.at(resumed, "publishers", "resumed", fmt.Sprintf("go on; for %d ms nothing was acked", st.gap.Milliseconds()))
-	if err := st.lookForDurable(ctx); err != nil {
-		return err
-	}
-	if err := st.until(ctx, "all follow the origin again", func() error { return inOrder(st.w.stream) }); err != nil {
-		return err
-	}
-	return st.chapter(ctx, "4. The accounts")
-}
-
-// askForSwitchover asks until it is granted: right after a rejoin it may be refused for a moment.
-func (st *story) askForSwitchover(ctx context.Context) (epoch uint64, err error) {
-	r := api.Request{Verb: api.VerbSwitchover, Stream: streamName, Site: origin, By: "operator", DeadlineMS: switchoverDeadline.Milliseconds()}
-	st.tell.now("operator", "command", fmt.Sprintf("understudy switchover %s --to %s", streamName, origin))
-	err = st.until(ctx, "a switchover is granted", func() error {
-		ctx, cancel := context.WithTimeout(ctx, api.Timeout)
-		defer cancel()
-		resp, err := st.w.dogs()[0].Client().Do(ctx, r)
-		if err == nil && resp.Outcome != api.OutcomeDone {
-			err = fmt.Errorf("%s: %s", resp.Outcome, resp.Reason.Text)
-		}
-		epoch = resp.Epoch
-		return err
-	})
-	return epoch, err
-}
-
-// longestGap is the longest time between two acks, of whichever publisher outside, and when it ended.
-func longestGap(list []attempt) (gap time.Duration, end time.Time) {
-	var last time.Time
-	for _, a := range list {
-		if a.end != ackOK || a.who >= publisherCount || a.at.Before(last) {
-			continue
-		}
-		if !last.IsZero() && a.at.Sub(last) > gap {
-			gap, end = a.at.Sub(last), a.at
-		}
-		last = a.at
-	}
-	return gap, end
 }

@@ -54,7 +54,7 @@ func (t *teller) say(kind, format string, args ...any) {
 func (t *teller) fault(at time.Time, text string) {
 	t.mu.Lock()
 	t.zero = at
-	if !t.o.JSON {
+	if !t.o.JSON && !t.o.Story { // which has a title here
 		fmt.Fprintln(t.out)
 	}
 	t.mu.Unlock()
@@ -133,11 +133,11 @@ func (t *teller) who(m Moment, s string) string {
 // loud paints the lines that matter most.
 func (t *teller) loud(m Moment, s string) string {
 	switch m.Kind {
-	case "fault", "stopped":
+	case "fault", "stopped", "stuck", "lost":
 		return t.bad(s)
-	case "origin_down", "decision", "failover_started", "waiting":
+	case "origin_down", "decision", "failover_started", "waiting", "origin_returned", "switchover_started":
 		return t.warn(s)
-	case "failover_completed", "resumed", "origin_recovered":
+	case "failover_completed", "resumed", "origin_recovered", "origin_fenced", "replayed", "rejoined", "switchover_completed":
 		return t.good(s)
 	}
 	return s

@@ -34,7 +34,8 @@ type watcher struct {
 	attempts    int // of the publishers, looked at
 	lastAck     time.Time
 	lastFailure attempt
-	stopped     bool // publishing
+	stopped     bool      // publishing
+	resumed     time.Time // when that was last told to go on
 
 	last      api.Status
 	lookedAt  time.Time

@@ -1,9 +1,12 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -141,11 +144,30 @@ func (a *worker) read(ctx context.Context, c jetstream.Consumer) {
 }
 
 // reads reports by nil that messages have come.
-func (a *worker) reads() error {
+func (a *worker) reads(context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.got) < flowingAcks {
 		return fmt.Errorf("the worker got %d messages, want %d", len(a.got), flowingAcks)
+	}
+	return nil
+}
+
+// snapshotsTaken reports by nil that the surviving watchdogs hold a snapshot of the durable: they take one now and then, and
+// the fault must not come before the first one.
+func (st *story) snapshotsTaken(context.Context) error {
+	if !consumersAreCarried {
+		return nil
+	}
+	for _, d := range st.w.dogs() {
+		file := filepath.Join(d.DataDir(), "consumers", streamName+".json")
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("%s has no snapshot of consumers yet: %w", d.Name, err)
+		}
+		if !bytes.Contains(b, []byte(`"`+durable+`"`)) {
+			return fmt.Errorf("%s has no snapshot of %s yet", d.Name, durable)
+		}
 	}
 	return nil
 }
@@ -201,7 +223,7 @@ func (st *story) lookForDurable(ctx context.Context) error {
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
 		st.carried = append(st.carried, 0)
-		st.tell.now("worker", "worker", fmt.Sprintf("its durable is not on %s: this release does not carry consumers", id))
+		st.tell.now("worker", "worker", fmt.Sprintf("its durable is not on %s", id))
 		return nil
 	case err != nil:
 		return fmt.Errorf("look for the durable on %s: %w", id, err)

@@ -33,6 +33,7 @@ type carer struct {
 	key      string
 	phase    policy.Phase
 	began    time.Time // of the phase, as far as this call saw it
+	silent   bool      // the member or the primary did not answer at the last look
 	refusals int
 }
 
@@ -75,6 +76,7 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	v := policy.CareViews{Waited: c.h.openFor(st, c.id)}
 	v.Primary = c.h.look(ctx, st.Primary.Site, st.Primary.Stream, c.h.o.Timeout)
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
+	c.silent = !answers(v.Primary) || !answers(v.Member) && v.Member.Evidence != policy.NotFound
 	care := st.Aftercare[c.id.String()]
 	if care.Phase == policy.PhaseDelete {
 		v.Listed = c.h.listed(ctx, c.id)
@@ -166,9 +168,10 @@ func (c *carer) replay(ctx context.Context, st policy.StreamState) (*policy.Repl
 // archive copies the member's tail to the primary's site, and proves the copy.
 func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.CareViews) (*policy.Tail, error) {
 	m, care := st.Members[c.id.String()], st.Aftercare[c.id.String()]
-	job := salvage.Job{Name: st.Name, Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Since: m.ReplacedAt, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }}
-	if care.Kind == policy.CareRepoint { // a mirror's own archive, beside that of the former primary
-		job.Of = c.id.Site
+	job := salvage.Job{Name: st.Name, Of: care.Of(), Epoch: care.Epoch, Origin: c.id.String(), UpTo: m.ForkLimit, Since: m.ReplacedAt}
+	job.Progress = func(p salvage.Progress) {
+		failpoint(st.Name, "in-"+p.Stage)
+		c.h.progressed(c.id, p)
 	}
 	from, err := c.side(ctx, c.id)
 	if err != nil {
@@ -220,16 +223,20 @@ func (c *carer) result(ctx context.Context, st policy.StreamState, r policy.Care
 		if r.Reason != st.Aftercare[c.id.String()].Waiting {
 			err = c.h.propose(ctx, policy.Command{Care: &r})
 		}
-		if r.Reason.Code == policy.Unreachable && err == nil {
-			err = ErrUnreached
+		if r.Reason.Code == policy.Unreachable && c.silent && err == nil {
+			err = ErrUnreached // by this leader; what waits for yet another member is no better off with the next one
 		}
 		return false, err
 	}
-	failpoint(st.Name, "before-care-"+string(r.Phase))
+	point := string(r.Phase)
+	if r.Outcome == policy.OutcomeBegin {
+		point = "begin"
+	}
+	failpoint(st.Name, "before-care-"+point)
 	if err := c.h.propose(ctx, policy.Command{Care: &r}); err != nil {
 		return false, err
 	}
-	failpoint(st.Name, "after-care-"+string(r.Phase))
+	failpoint(st.Name, "after-care-"+point)
 	c.h.patience.worked(c.key)
 	return true, nil
 }

@@ -238,7 +238,12 @@ func (c *carry) reset(ctx context.Context, list []resetting) error {
 		case consumers.ResetDone:
 			done = append(done, r.ConsumerOutcome)
 		case consumers.ResetRefused:
-			done = append(done, c.target.Replace(ctx, r.Consumer, r.Prepared).ConsumerOutcome)
+			p := c.target.Replace(ctx, r.Consumer, r.Prepared) // logged open with the reset
+			if p.Err != nil {
+				unknown = append(unknown, r)
+				continue
+			}
+			done = append(done, p.ConsumerOutcome)
 		default:
 			unknown = append(unknown, r)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -15,11 +16,21 @@ const (
 	failpointsEnv = "UNDERSTUDY_FAILPOINTS"
 	// failpointDirEnv names a folder in which each failpoint that was met leaves a file: it kills once in a group.
 	failpointDirEnv = "UNDERSTUDY_FAILPOINT_DIR"
+	// waitsEnv lists the failpoints at which this process leaves such a file and waits for another, of the same name and
+	// released, instead.
+	waitsEnv = "UNDERSTUDY_FAILPOINT_WAITS"
+	released = ".released"
+	// waitsFor limits such a wait.
+	waitsFor = 30 * time.Second
 )
 
 // failpoint ends the process as a power cut would, when its environment lists the point for the stream.
 func failpoint(stream, point string) {
 	name := point + "@" + stream
+	if slices.Contains(strings.Split(os.Getenv(waitsEnv), ","), name) {
+		awaitRelease(name)
+		return
+	}
 	if !slices.Contains(strings.Split(os.Getenv(failpointsEnv), ","), name) {
 		return
 	}
@@ -30,4 +41,17 @@ func failpoint(stream, point string) {
 	f.Close()
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {} // the signal is on its way
+}
+
+// awaitRelease holds the caller up until a test lets it go.
+func awaitRelease(name string) {
+	file := filepath.Join(os.Getenv(failpointDirEnv), name)
+	if f, err := os.Create(file); err == nil {
+		f.Close()
+	}
+	for began := time.Now(); time.Since(began) < waitsFor; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(file + released); err == nil {
+			return
+		}
+	}
 }

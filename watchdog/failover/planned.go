@@ -21,7 +21,11 @@ func (h *Hands) readPlanned(ctx context.Context, st policy.StreamState) policy.V
 	var wg sync.WaitGroup
 	var from, target policy.View
 	wg.Go(func() { target, v.Ready = h.readTarget(ctx, a) })
-	wg.Go(func() { _, from = h.lookAround(ctx, st, a.From) })
+	wg.Go(func() {
+		var via string
+		via, from = h.lookAround(ctx, st, a.From)
+		from.Via = via
+	})
 	if a.PromoteOpened { // until then nobody asks who holds the subjects: the primary does
 		wg.Go(func() { v.Owners, v.OwnersEvidence = h.owners(ctx, *a) })
 	}

@@ -16,17 +16,21 @@ const (
 	plannedSeedBudget = time.Second
 )
 
-// seed makes the promoted target know the newest message ids that it holds. What comes of it goes into the next views.
+// seed makes the promoted target know the newest message ids that it holds. What comes of it goes into the next views. In
+// a switchover nothing is logged for it: where the target stood is in the log since the drain.
 func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) error {
 	a := st.Attempt
 	job := dedup.Job{Member: a.Target, MaxIDs: maxIDs, LastSeq: a.LastSeq}
 	if a.Kind == policy.KindSwitchover {
-		job.Budget = plannedSeedBudget
+		job.Budget, job.Gathered = plannedSeedBudget, s.readBefore().ids
 	} else {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
 		job.Outage = a.Outage + time.Since(a.BeganAt)
 	}
 	failpoint(s.stream, "before-seed")
-	account, err := s.h.seedOnce(ctx, a.Target.Site, job)
+	account, err := s.seedOnce(ctx, a.Target.Site, job)
 	failpoint(s.stream, "after-seed")
 	switch {
 	case err == nil:
@@ -43,12 +47,12 @@ func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) e
 	return nil
 }
 
-func (h *Hands) seedOnce(ctx context.Context, site string, job dedup.Job) (dedup.Account, error) {
-	conn, err := h.writer(ctx, site)
+func (s *stepper) seedOnce(ctx context.Context, site string, job dedup.Job) (dedup.Account, error) {
+	conn, err := s.h.writer(ctx, site)
 	if err != nil {
 		return dedup.Account{}, err
 	}
-	if err := h.verify(ctx); err != nil {
+	if err := s.h.verifySince(ctx, s.led); err != nil {
 		return dedup.Account{}, fmt.Errorf("not sent: %w", err)
 	}
 	return dedup.Seed(ctx, conn, job)

@@ -49,6 +49,8 @@ func (h *Hands) send(ctx context.Context, o sending) (refused, err error) {
 	how := closes(err)
 	h.o.Log.Debug("write sent", "stream", o.state.Name, "write", string(w.ID), "member", w.Member.String(), "kind", string(w.Kind), "resend", resend, "closed", string(how), "error", err)
 	switch {
+	case how == "" && errors.Is(err, jsapi.ErrMetaUnavailable):
+		return err, ctx.Err() // it stays open; the pause of a refusal is as good here
 	case how == "":
 		return nil, ctx.Err()
 	case resend && how == policy.ClosedNotSent:
@@ -84,10 +86,8 @@ func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	if time.Since(led) > freshWord {
-		if err := h.verify(ctx); err != nil {
-			return fmt.Errorf("%w: %w", errNotSent, err)
-		}
+	if err := h.verifySince(ctx, led); err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", errNotSent, ctx.Err())
@@ -130,12 +130,22 @@ func (h *Hands) verify(ctx context.Context) error {
 	})
 }
 
+// verifySince asks for leadership, unless a commit that began at led, and went through, has just shown it.
+func (h *Hands) verifySince(ctx context.Context, led time.Time) error {
+	if time.Since(led) <= freshWord {
+		return nil
+	}
+	return h.verify(ctx)
+}
+
 // closes says what an outcome means for the write: "" is unknown, and leaves it open.
 func closes(err error) policy.CloseHow {
 	var api *jsapi.APIError
 	switch {
 	case err == nil:
 		return policy.ClosedReplied
+	case errors.Is(err, jsapi.ErrMetaUnavailable):
+		return "" // the word of one server that knows of no leader, such as one that was frozen or cut off: the leader may obey
 	case errors.Is(err, errNotSent), errors.Is(err, jsapi.ErrPermission), errors.Is(err, jsapi.ErrNoResponders):
 		return policy.ClosedNotSent
 	case errors.As(err, &api):

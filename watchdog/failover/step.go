@@ -32,13 +32,16 @@ func (h *Hands) Step(ctx context.Context, stream string) error {
 		return nil
 	}
 	var origin *originWatch
-	if st.Attempt.Kind == policy.KindFailover {
+	if st.Attempt.Kind != policy.KindSwitchover {
 		watch, stop := h.watchOrigin(ctx, *st.Attempt)
 		defer stop()
 		origin = watch
 	}
 	s := stepper{h: h, stream: stream, epoch: st.Attempt.Epoch, answered: time.Now(), origin: origin}
-	defer func() { _ = s.flush(ctx) }() // at a term's end it fails, and the next leader reads back what was not logged
+	defer func() {
+		s.readBefore()
+		_ = s.flush(ctx) // at a term's end it fails, and the next leader reads back what was not logged
+	}()
 	for ctx.Err() == nil {
 		more, err := s.next(ctx)
 		if err != nil || !more {
@@ -63,6 +66,8 @@ type stepper struct {
 	origin   *originWatch // nil in a switchover, whose primary is read afresh each time
 	still    stillness
 
+	led          time.Time          // when the newest commit began that has gone through
+	ahead        *ahead             // nil before the promote of a switchover
 	seeded       *policy.SeedRecord // what came of the seeding of this seed phase
 	seedFailures int
 	released     bool // the carried consumers, in this verify phase
@@ -85,12 +90,14 @@ func (s *stepper) next(ctx context.Context) (more bool, err error) {
 	switch move := stride.Move; move.Kind {
 	case policy.MoveClose:
 		return true, s.commit(ctx, policy.Command{Close: &move.Close})
+	case policy.MoveCarried:
+		return true, s.commit(ctx, policy.Command{Carry: &move.Carry})
 	case policy.MoveResult:
 		return s.result(ctx, stride.State, move.Result)
 	case policy.MoveSend:
 		return s.send(ctx, stride.State, move)
 	case policy.MoveSeed:
-		return s.besides(ctx, func() error { return s.seed(ctx, stride.State, move.MaxIDs) })
+		return true, s.seed(ctx, stride.State, move.MaxIDs)
 	case policy.MoveFreeze:
 		return s.besides(ctx, func() error { return s.freeze(ctx, stride.State) })
 	case policy.MoveCarry:
@@ -127,6 +134,9 @@ func (s *stepper) views(ctx context.Context, st policy.StreamState) policy.Views
 	}
 	v.Running, v.Silent = time.Since(st.Attempt.BeganAt), time.Since(s.answered)
 	v.Seed, v.Released = s.seeded, s.released
+	if s.ahead != nil {
+		v.NoneAt = s.readBefore().noneAt
+	}
 	return v
 }
 

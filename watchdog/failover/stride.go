@@ -46,12 +46,20 @@ func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Mov
 			return nil, err
 		}
 	}
+	if m.Write.Kind == policy.WritePromote && st.Attempt.Kind == policy.KindSwitchover && s.ahead == nil {
+		s.readAhead(ctx, *st.Attempt)
+	}
 	o := sending{move: m, state: st, phase: st.Attempt.Phase, timeout: timeout, before: s.known}
 	s.known = nil
 	if s.origin == nil {
 		o.later = func(c policy.Command) { s.known = append(s.known, c) }
 	}
-	return s.h.send(ctx, o)
+	began := time.Now()
+	refused, err = s.h.send(ctx, o)
+	if err == nil && refused == nil && !m.Resend {
+		s.led = began
+	}
+	return refused, err
 }
 
 // commit logs commands together. When the log does not take them all, each is proposed by itself, until one is refused:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -16,9 +17,14 @@ type Stream struct {
 	Name    string
 	Origin  string // site; the stream bears Name there
 	Mirrors map[string]string
+	// Never names the sites whose mirror is not to be promoted.
+	Never []string
 	// Extra are further lines of the stream's config, indented by four spaces.
 	Extra string
 }
+
+// Bars reports whether the mirror at a site is not to be promoted.
+func (s Stream) Bars(site string) bool { return slices.Contains(s.Never, site) }
 
 // Settings of the group's config. Zero values take the product's defaults, except where said.
 type Settings struct {
@@ -51,12 +57,12 @@ sites:
   {{.Name}}: {servers: [{{.Servers}}], user: {{.User}}, password_file: {{.PasswordFile}}{{if .Domain}}, domain: {{.Domain}}{{end}}}
 {{- end}}
 streams:
-{{- range .Streams}}
+{{- range $guarded := .Streams}}
   - name: {{.Name}}
     origin: {site: {{.Origin}}, stream: {{.Name}}}
     mirrors:
 {{- range $site, $stream := .Mirrors}}
-      - {site: {{$site}}, stream: {{$stream}}}
+      - {site: {{$site}}, stream: {{$stream}}{{if $guarded.Bars $site}}, promote: never{{end}}}
 {{- end}}
 {{.Extra}}
 {{- end}}

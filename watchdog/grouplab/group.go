@@ -115,6 +115,9 @@ func (g *Group) Close() error {
 	return errors.Join(errs...)
 }
 
+// DataDir is the watchdog's data_dir.
+func (d *Dog) DataDir() string { return filepath.Join(d.dir, "data") }
+
 // Start starts the watchdog's process, again if it has ended.
 func (d *Dog) Start() error {
 	env := append([]string{envWatchdog + "=" + d.ConfigFile}, d.g.o.Env...)

@@ -117,8 +117,9 @@ func TestInboxLostOnTheWay(t *testing.T) {
 
 // Every method is known to read or to write, and those that read publish nothing but questions.
 func TestReadersDoNotWrite(t *testing.T) {
-	readers := []string{"API", "Close", "Connected", "Domain", "Done", "Epoch", "Info", "LastError", "Move", "Names", "Ping"}
-	writers := []string{"Client", "Create", "Delete", "Publish", "PublishEvent", "Ready", "Update"}
+	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Domain", "Done", "Epoch", "Info", "LastError", "Move", "Names", "Ping"}
+	writers := []string{"Barrier", "Client", "Create", "CreateConsumer", "Delete", "DeleteConsumer", "PauseConsumer", "Publish",
+		"PublishEvent", "Ready", "ResetConsumer", "Update"}
 	var methods []string
 	for m := range reflect.TypeFor[*jsapi.Conn]().Methods() {
 		methods = append(methods, m.Name)
@@ -147,11 +148,14 @@ func TestReadersDoNotWrite(t *testing.T) {
 	_, _ = c.Info(ctx, "NONE")
 	_, _ = c.Names(ctx, "a.>")
 	_, _, _ = c.API(ctx)
+	_, _ = c.ConsumerInfo(ctx, "NONE", "C")
+	_, _ = c.ConsumerPage(ctx, "NONE", 0)
 	_ = c.Ping(ctx)
 	if err := tap.Publish("end", nil); err != nil {
 		t.Fatal(err)
 	}
-	questions := []string{"$JS.API.STREAM.INFO.NONE", "$JS.API.STREAM.NAMES", "$JS.API.INFO"}
+	questions := []string{"$JS.API.STREAM.INFO.NONE", "$JS.API.STREAM.NAMES", "$JS.API.INFO",
+		"$JS.API.CONSUMER.INFO.NONE.C", "$JS.API.CONSUMER.LIST.NONE"}
 	for {
 		m, err := sub.NextMsg(5 * time.Second)
 		if err != nil {
@@ -177,6 +181,9 @@ func TestNamesThatWouldBeAnotherSubject(t *testing.T) {
 		}
 		if err := c.Delete(ctx, name); err == nil {
 			t.Errorf("Delete(%q): not refused", name)
+		}
+		if err := c.DeleteConsumer(ctx, "ORDERS", name); err == nil || errors.Is(err, jsapi.ErrConsumerNotFound) {
+			t.Errorf("DeleteConsumer(%q): %v", name, err)
 		}
 	}
 	if _, err := c.Info(within(t, time.Second), "ORDERS"); err != nil {
