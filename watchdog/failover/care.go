@@ -76,6 +76,9 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	v.Primary = c.h.look(ctx, st.Primary.Site, st.Primary.Stream, c.h.o.Timeout)
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
 	care := st.Aftercare[c.id.String()]
+	if care.Phase == policy.PhaseCatchUp && v.Member.Snapshot != nil && v.Primary.Snapshot != nil && v.Member.Snapshot.LastSeq < v.Primary.Snapshot.LastSeq {
+		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, v.Member.Snapshot.LastSeq)
+	}
 	if care.Phase == policy.PhaseDelete {
 		v.Listed = c.h.listed(ctx, c.id)
 		v.ArchiveStands = c.h.stands(ctx, care.Tail)
