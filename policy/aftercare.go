@@ -87,6 +87,8 @@ type CareViews struct {
 	Member, Primary View
 	// Listed says that the member's meta group lists it under its parked subject.
 	Listed bool
+	// Newest is the member's sequence beyond which the primary holds nothing; nil when it does, or that is not known. See Views.
+	Newest *uint64
 	// Archive is the account of an archive that was made and verified by this step.
 	Archive *Tail
 	// Waited is the time since this leader saw an open delete of the member first.
@@ -399,7 +401,7 @@ func (e carer) catchUp() Move {
 		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
 	}
 	s, p := e.v.Member.Snapshot, e.v.Primary.Snapshot
-	if s.Mirror == nil || s.Mirror.Active < 0 || s.Mirror.Active >= receivingWithin || s.LastSeq < p.LastSeq {
+	if s.Mirror == nil || s.Mirror.Active < 0 || s.Mirror.Active >= receivingWithin || s.LastSeq < newestOf(e.v.Newest, p.LastSeq) {
 		return e.wait(InProgress, "%s is catching up with %s", e.c.Member, e.st.Primary)
 	}
 	return e.done("%s follows %s, at sequence %d", e.c.Member, e.st.Primary, s.LastSeq)

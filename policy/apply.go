@@ -244,6 +244,7 @@ func (st *StreamState) phaseDone(s *State, at time.Time, r ResultCommand) error 
 	if r.LastSeq > 0 {
 		a.LastSeq = r.LastSeq
 	}
+	a.Drained = max(a.Drained, r.Drained)
 	if r.Seed != nil {
 		a.Seed = r.Seed
 	}

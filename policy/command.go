@@ -82,6 +82,8 @@ type ResultCommand struct {
 	FenceDebt bool   `json:"fence_debt,omitempty"`
 	LastSeq   uint64 `json:"last_seq,omitempty"`
 
+	Drained uint64 `json:"drained,omitempty"`
+
 	Seed *SeedRecord `json:"seed,omitempty"`
 }
 

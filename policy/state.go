@@ -228,9 +228,10 @@ type Attempt struct {
 	ParkOpened bool `json:"park_opened,omitempty"`
 	// FenceDebt says that the origin could not be fenced at the time, and must be as soon as it answers.
 	FenceDebt bool `json:"fence_debt,omitempty"`
-	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, that
-	// of the parked primary.
+	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, when
+	// it held all that the parked primary held. Drained is the primary's own: greater, if its newest messages were removed.
 	LastSeq uint64 `json:"last_seq,omitempty"`
+	Drained uint64 `json:"drained,omitempty"`
 	// Carried are the durable consumers that the target is to have, ConsumersAt the wall time at which they stood so, and
 	// ConsumersFrozen says that they are all in the log. A finished attempt keeps the outcomes only.
 	Carried         []CarriedConsumer `json:"carried,omitempty"`

@@ -78,6 +78,9 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
 	c.silent = !answers(v.Primary) || !answers(v.Member) && v.Member.Evidence != policy.NotFound
 	care := st.Aftercare[c.id.String()]
+	if care.Phase == policy.PhaseCatchUp && v.Member.Snapshot != nil && v.Primary.Snapshot != nil && v.Member.Snapshot.LastSeq < v.Primary.Snapshot.LastSeq {
+		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, v.Member.Snapshot.LastSeq)
+	}
 	if care.Phase == policy.PhaseDelete {
 		v.Listed = c.h.listed(ctx, c.id)
 		v.ArchiveStands = c.h.stands(ctx, care.Tail)

@@ -44,6 +44,42 @@ func TestInfoKeepsTheRawConfig(t *testing.T) {
 	}
 }
 
+func TestHoldsFrom(t *testing.T) {
+	c := connected(t, embedded(t, nil).ClientURL())
+	create(t, c, "ORDERS", `{"name":"ORDERS","subjects":["orders.>","plain"],"storage":"file","num_replicas":1}`)
+	holds := func(from uint64, want bool) {
+		t.Helper()
+		if got, err := c.HoldsFrom(within(t, time.Second), "ORDERS", from); err != nil || got != want {
+			t.Errorf("from %d: got %v, %v, want %v", from, got, err, want)
+		}
+	}
+	holds(0, false)
+	holds(1, false)
+	for _, subject := range []string{"orders.a", "plain", "orders.c", "orders.c"} {
+		if _, err := c.Publish(within(t, time.Second), subject, "", nil, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds(0, true)
+	holds(4, true)
+	holds(5, false)
+	nc, err := c.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nc.Request("$JS.API.STREAM.PURGE.ORDERS", []byte(`{"filter":"orders.c"}`), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	holds(2, true)
+	holds(3, false)
+	if info, err := c.Info(within(t, time.Second), "ORDERS"); err != nil || info.State.LastSeq != 4 || info.State.Messages != 2 {
+		t.Errorf("after the purge: got %+v, %v", info, err)
+	}
+	if _, err := c.HoldsFrom(within(t, time.Second), "NONE", 1); !errors.Is(err, jsapi.ErrNotFound) {
+		t.Errorf("no stream: got %v", err)
+	}
+}
+
 func TestNamesBySubject(t *testing.T) {
 	c := connected(t, embedded(t, nil).ClientURL())
 	create(t, c, "A", `{"name":"A","subjects":["a.>"]}`)

@@ -3,6 +3,7 @@ package jsapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -76,6 +77,29 @@ func (c *Conn) Info(ctx context.Context, stream string) (*Info, error) {
 		return nil, err
 	}
 	return info, nil
+}
+
+// HoldsFrom asks whether a stream holds any message from a sequence on. One whose newest messages were removed may not,
+// although its last sequence is greater.
+func (c *Conn) HoldsFrom(ctx context.Context, stream string, seq uint64) (bool, error) {
+	if err := checkName(stream); err != nil {
+		return false, err
+	}
+	body, err := json.Marshal(map[string]any{"seq": max(seq, 1), "next_by_subj": ">"})
+	if err != nil {
+		return false, fmt.Errorf("STREAM.MSG.GET: %w", err)
+	}
+	var answer struct {
+		Message struct {
+			Seq uint64 `json:"seq"`
+		} `json:"message"`
+	}
+	const noMessage = 10037
+	err = c.call(ctx, "STREAM.MSG.GET."+stream, nil, body, &answer)
+	if refused := (*APIError)(nil); errors.As(err, &refused) && refused.ErrCode == noMessage {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Names lists the streams that hold a subject, which may be a wildcard; "" lists all. In a cluster the meta leader alone
