@@ -115,11 +115,9 @@ func (l *listener) before(t *testing.T) {
 func (l *listener) failedOver(t *testing.T) {
 	l.send(t, "AGAIN", "second")
 	l.hear(t, "second", "AGAIN_WEST")
-	for _, c := range []struct {
-		stream  string
-		known   bool
-		skipped string
-	}{{"AGAIN", true, ""}, {"WIDE", false, "the stream would publish seeds to its listeners (republish of >)"}} {
+	for _, c := range []struct{ stream, skipped string }{
+		{"AGAIN", ""}, {"WIDE", "the stream would publish seeds to its listeners (republish of >)"},
+	} {
 		s, err := l.w.status(c.stream)
 		if err != nil || s.Last == nil || s.Last.Seed == nil {
 			t.Fatalf("no account of the seeding: %+v, %v", s.Last, err)
@@ -127,8 +125,9 @@ func (l *listener) failedOver(t *testing.T) {
 		if got := s.Last.Seed.Skipped; got != c.skipped {
 			t.Errorf("the seeding of %s was skipped: %q, want %q", c.stream, got, c.skipped)
 		}
-		if ack := l.send(t, c.stream, "first"); ack.Duplicate != c.known {
-			t.Errorf("a retry at %s: %+v, want duplicate %v", c.stream, ack, c.known)
+		// Without seeds a server that is alone may know an id or not.
+		if ack := l.send(t, c.stream, "first"); c.skipped == "" && !ack.Duplicate {
+			t.Errorf("a retry at %s: %+v, want a duplicate", c.stream, ack)
 		}
 	}
 }
