@@ -56,8 +56,8 @@ func (c Aftercare) Of() string {
 	return strings.Join(parts, "_")
 }
 
-// bySwitchover stands for the person who asked for a switchover, and with it for the old primary to be a mirror.
-const bySwitchover = "switchover"
+// BySwitchover stands for the person who asked for a switchover, and with it for the old primary to be a mirror.
+const BySwitchover = "switchover"
 
 // Tail is the verified account of what a member held above the fork.
 type Tail struct {
@@ -339,7 +339,7 @@ func (e carer) delete() Move {
 	case !e.v.ArchiveStands:
 		return e.wait(Unreachable, "the archive %s at %s is not seen whole: nothing is deleted", e.c.Tail.Stream, e.c.Tail.Site)
 	}
-	if reason, ok := e.st.sourcing(e.c.Member, e.sr, e.c.Asked && e.c.By != bySwitchover); ok {
+	if reason, ok := e.st.sourcing(e.c.Member, e.sr, e.c.Asked && e.c.By != BySwitchover); ok {
 		return e.result(OutcomeWaiting, reason)
 	}
 	if _, err := e.compose(WriteCreate); err != nil { // better known before there is nothing left

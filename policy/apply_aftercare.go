@@ -86,7 +86,7 @@ func (st *StreamState) beginCare(s *State, cmd Command) error {
 		}
 	}
 	if a := st.Last; a != nil && a.planned() && a.From == r.Member && a.Epoch == m.Retired {
-		c.Asked, c.By = true, bySwitchover
+		c.Asked, c.By = true, BySwitchover
 	}
 	if m.Before = m.Original; r.Kind == CareRepoint || len(m.Before) == 0 {
 		m.Before = m.Config
@@ -104,7 +104,10 @@ func (st *StreamState) askCare(s *State, cmd Command) error {
 	if !begun {
 		return refuse("%s is not back yet, or its tail is not archived: it can be made a mirror then", r.Member)
 	}
-	c.Asked, c.By = true, cmd.By
+	if len(r.Place) > 0 && (c.Phase == PhaseCreate || c.Phase == PhaseCatchUp) {
+		return refuse("%s is being made anew already, where it was", r.Member)
+	}
+	c.Asked, c.By = true, r.By
 	if len(r.Place) > 0 {
 		c.Place = r.Place
 	}

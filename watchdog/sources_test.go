@@ -3,12 +3,14 @@ package watchdog_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/understudy-ha/understudy/policy"
@@ -29,12 +31,14 @@ func TestSourcesFollow(t *testing.T) {
 }
 
 func sourcesFollow(t *testing.T, topology natslab.Topology) {
-	w := start(t, setup{topology: topology, streams: []stream{{name: "FED", onlyWest: true, extra: "repoint: auto"}}})
+	w := start(t, setup{topology: topology, streams: []stream{{name: "FED", onlyWest: true, extra: "repoint: auto",
+		origin: func(c *jetstream.StreamConfig) { c.AllowDirect = true }}}})
 	w.createSourcing(t, "eu", "AGG", func(c *jetstream.StreamConfig) { c.Subjects = []string{"agg.own"} })
 	w.createSourcing(t, "east", "LOCAL", func(c *jetstream.StreamConfig) {
 		c.Sources[0].SubjectTransforms = []jetstream.SubjectTransformConfig{{Source: "fed.>", Destination: "local.>"}}
 	})
 	fork := w.publish(t, "east", "FED", 20).Sequence
+	w.await(t, soon, func() error { return w.answersFor("eu", "FED_EU", "FED", true) })
 	w.awaitSourced(t, "eu", "AGG", fork)
 	w.cutReplication(t)
 	tail := w.publishOnly(t, "east", "FED", 7).Sequence
@@ -62,6 +66,11 @@ func sourcesFollow(t *testing.T, topology natslab.Topology) {
 		t.Fatalf("rejoin: %+v", r)
 	}
 	w.awaitState(t, outage, "FED", api.StateHealthy, policy.Healthy)
+	// The sibling that was made anew answers direct gets for the new primary, and no longer in the name of the old.
+	w.await(t, soon, func() error { return w.answersFor("eu", "FED_EU", "FED_WEST", true) })
+	if err := w.answersFor("eu", "FED_EU", "FED", false); err != nil {
+		t.Error(err)
+	}
 	w.switchOver(t, "FED", "east")
 	w.awaitState(t, outage, "FED", api.StateHealthy, policy.Healthy)
 	for name, site := range map[string]string{"AGG": "eu", "LOCAL": "east"} {
@@ -107,6 +116,31 @@ func (w *world) publishTo(t *testing.T, site, subject string) {
 	if _, err := nc.Request(subject, []byte("own"), soon); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// answersFor says whether a member answers direct gets in a stream's name at its site, as wanted: one of several that are asked
+// in turn, the nearest first.
+func (w *world) answersFor(site, member, name string, want bool) error {
+	nc, err := w.conn(site)
+	if err != nil {
+		return err
+	}
+	for range 20 {
+		m, err := nc.Request("$JS.API.DIRECT.GET."+name, []byte(`{"seq":1}`), 2*time.Second)
+		switch {
+		case errors.Is(err, nats.ErrNoResponders):
+		case err != nil:
+			return err
+		case m.Header.Get("Nats-Stream") == member && want:
+			return nil
+		case m.Header.Get("Nats-Stream") == member:
+			return fmt.Errorf("%s answers direct gets of %s", member, name)
+		}
+	}
+	if want {
+		return fmt.Errorf("%s answers no direct gets of %s", member, name)
+	}
+	return nil
 }
 
 // awaitSource waits until a stream's only source is another stream.

@@ -135,7 +135,8 @@ type Request struct {
 	By string `json:"by"`
 	// ID names a failover request, so that passing it on twice makes one; "": the watchdog that takes it makes one up.
 	ID string `json:"id,omitempty"`
-	// Site is the target's, of a failover (any) or switchover, and the primary's, of adopt; AllowLoss refines failover.
+	// Site is the target's, of a failover (any) or switchover, the primary's, of adopt, and where a former primary is made
+	// anew, of rejoin (its own); AllowLoss refines failover.
 	Site      string `json:"site,omitempty"`
 	AllowLoss bool   `json:"allow_loss,omitempty"`
 	// Abandon gives up the target at Site of a running failover, instead of beginning one.
