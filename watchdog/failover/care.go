@@ -34,6 +34,7 @@ type carer struct {
 	phase    policy.Phase
 	began    time.Time // of the phase, as far as this call saw it
 	refusals int
+	seen     bool // the member and the primary answered the newest reading: what is waited for is another
 }
 
 // next reads, makes one move, and reports whether there may be another.
@@ -75,6 +76,7 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	v := policy.CareViews{Waited: c.h.openFor(st, c.id)}
 	v.Primary = c.h.look(ctx, st.Primary.Site, st.Primary.Stream, c.h.o.Timeout)
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
+	c.seen = answers(v.Member) && answers(v.Primary)
 	care := st.Aftercare[c.id.String()]
 	if care.Phase == policy.PhaseCatchUp && v.Member.Snapshot != nil && v.Primary.Snapshot != nil && v.Member.Snapshot.LastSeq < v.Primary.Snapshot.LastSeq {
 		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, v.Member.Snapshot.LastSeq)
@@ -224,7 +226,7 @@ func (c *carer) result(ctx context.Context, st policy.StreamState, r policy.Care
 		if r.Reason != st.Aftercare[c.id.String()].Waiting {
 			err = c.h.propose(ctx, policy.Command{Care: &r})
 		}
-		if r.Reason.Code == policy.Unreachable && err == nil {
+		if r.Reason.Code == policy.Unreachable && err == nil && !c.seen {
 			err = ErrUnreached
 		}
 		return false, err
