@@ -92,6 +92,9 @@ type CareViews struct {
 	Replayed *Replay
 	// ArchiveStands says that the archive of the logged account is there, whole, or that it needs none.
 	ArchiveStands bool
+	// Level says that the primary holds nothing after the member's last message: sequences beyond it were deleted, as those
+	// that its seeding took, and no mirror made since then ever gets there.
+	Level bool
 }
 
 // Cares lists the members of a stream whose care is to be begun, or carried on, now: none while an attempt runs or the
@@ -439,7 +442,7 @@ func (e carer) catchUp() Move {
 		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
 	}
 	s, p := e.v.Member.Snapshot, e.v.Primary.Snapshot
-	if s.Mirror == nil || s.Mirror.Active < 0 || s.Mirror.Active >= receivingWithin || s.LastSeq < p.LastSeq {
+	if s.Mirror == nil || s.Mirror.Active < 0 || s.Mirror.Active >= receivingWithin || s.LastSeq < p.LastSeq && !e.v.Level {
 		return e.wait(InProgress, "%s is catching up with %s", e.c.Member, e.st.Primary)
 	}
 	return e.done("%s follows %s, at sequence %d", e.c.Member, e.st.Primary, s.LastSeq)

@@ -65,6 +65,37 @@ func TestNamesBySubject(t *testing.T) {
 	}
 }
 
+func TestHoldsFrom(t *testing.T) {
+	c := connected(t, embedded(t, nil).ClientURL())
+	create(t, c, "ORDERS", `{"name":"ORDERS","subjects":["orders.>"]}`)
+	want := func(last uint64) {
+		t.Helper()
+		for seq := uint64(1); seq < 5; seq++ {
+			if got, err := c.HoldsFrom(within(t, time.Second), "ORDERS", seq); err != nil || got != (seq <= last) {
+				t.Errorf("from %d: got %v, %v, the last message is %d", seq, got, err, last)
+			}
+		}
+	}
+	want(0)
+	for range 3 {
+		if _, err := c.Publish(within(t, time.Second), "orders.new", "", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(3)
+	client, err := c.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Request("$JS.API.STREAM.MSG.DELETE.ORDERS", []byte(`{"seq":3}`), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	want(2)
+	if _, err := c.HoldsFrom(within(t, time.Second), "NONE", 1); !errors.Is(err, jsapi.ErrNotFound) {
+		t.Errorf("of no stream: %v", err)
+	}
+}
+
 func TestPromoteDeleteReady(t *testing.T) {
 	c := connected(t, embedded(t, nil).ClientURL())
 	create(t, c, "ORDERS", `{"name":"ORDERS","subjects":["orders.>"]}`)

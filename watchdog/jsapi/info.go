@@ -3,6 +3,7 @@ package jsapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -74,6 +75,24 @@ func (c *Conn) Info(ctx context.Context, stream string) (*Info, error) {
 	}
 	return info, nil
 }
+
+// HoldsFrom says whether a stream holds any message from a sequence on. The state's LastSeq does not tell: the newest
+// messages may have been deleted, which a mirror made since then never hears of.
+func (c *Conn) HoldsFrom(ctx context.Context, stream string, seq uint64) (bool, error) {
+	if err := checkName(stream); err != nil {
+		return false, err
+	}
+	q := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":">"}`, seq)
+	err := c.call(ctx, "STREAM.MSG.GET."+stream, nil, q, &struct{}{})
+	var api *APIError
+	if errors.As(err, &api) && api.ErrCode == codeNoMessage {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// codeNoMessage is the server's word for a question to which no message matches.
+const codeNoMessage = 10037
 
 // Names lists the streams that hold a subject, which may be a wildcard; "" lists all. In a cluster the meta leader alone
 // answers, from its assignments: a stream is listed although all its servers are dead. There a mirror, which holds no
