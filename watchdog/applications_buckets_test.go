@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/grouplab"
 	"github.com/understudy-ha/understudy/watchdog/natslab"
 )
@@ -95,7 +97,7 @@ func (b *bucket) before(t *testing.T) {
 	if err := errors.Join(b.east.Delete(b.w.ctx, "deleted"), b.east.Purge(b.w.ctx, "purged")); err != nil {
 		t.Fatal(err)
 	}
-	b.hear(t, "counter=1", "counter=2", "counter=3", "from-west=1", "deleted=1", "purged=1", "deleted=-", "purged=-")
+	b.hear(t, "counter=1", "counter=2", "counter=3", "from-west=1", "deleted=1", "deleted=-", "purged=-")
 	b.awaitCopies(t)
 	if b.shared { // the client makes the subjects from the name, and writes to those of the origin
 		if got := read(b.w.ctx, b.west, "counter"); got != jetstream.ErrKeyNotFound.Error() {
@@ -165,7 +167,7 @@ func (b *bucket) hear(t *testing.T, want ...string) {
 	for len(got) < len(want) {
 		select {
 		case e := <-b.watch.Updates():
-			if e != nil {
+			if e != nil && !(e.Key() == "purged" && value(e) == "1") { // which the purge may have removed before
 				got = append(got, e.Key()+"="+value(e))
 			}
 		case <-time.After(soon):
@@ -251,57 +253,6 @@ func read(ctx context.Context, kv jetstream.KeyValue, key string) string {
 	return string(e.Value())
 }
 
-// underAnotherName finds a bucket that is written by its old name, and read by none: the client makes the subjects from the
-// name. Its stream can be read as any other.
-func (b *bucket) underAnotherName(t *testing.T) {
-	revision, value := b.stored(t, "counter")
-	if value != "3" {
-		t.Errorf("the new primary holds %s", value)
-	}
-	if _, err := b.eu.Update(b.w.ctx, "counter", []byte("x"), revision-1); err == nil {
-		t.Error("a stale update is taken")
-	}
-	if _, err := b.eu.Update(b.w.ctx, "counter", []byte("4"), revision); err != nil {
-		t.Errorf("an update of the last revision: %v", err)
-	}
-	if err := b.eu.Delete(b.w.ctx, "counter"); err != nil {
-		t.Error(err)
-	}
-	b.put(t, b.west, "counter", "5") // a handle of the copy from when it was a mirror writes to the same subject
-	if _, value := b.stored(t, "counter"); value != "5" {
-		t.Errorf("the new primary holds %s, want 5", value)
-	}
-	old := read(b.w.ctx, b.eu, "counter")
-	if t.Logf("the old name reads: %s", old); old == "5" {
-		t.Error("the old name reads what is in the new primary only")
-	}
-	for name, kv := range map[string]jetstream.KeyValue{"before": b.west, "now": b.promoted} {
-		if got := read(b.w.ctx, kv, "counter"); got != jetstream.ErrKeyNotFound.Error() {
-			t.Errorf("the new name, opened %s, reads %s", name, got)
-		}
-	}
-	if _, err := b.promoted.PutString(b.w.ctx, "lost", "1"); err == nil {
-		t.Error("the new name, opened now, takes a value")
-	}
-}
-
-// stored is the last message of a key in west's stream.
-func (b *bucket) stored(t *testing.T, key string) (revision uint64, value string) {
-	t.Helper()
-	b.w.await(t, soon, func() error {
-		s, err := b.js(t, "eu", "west").Stream(b.w.ctx, "KV_"+b.at("west", "settings"))
-		if err != nil {
-			return err
-		}
-		m, err := s.GetLastMsgForSubject(b.w.ctx, "$KV.settings."+key)
-		if err == nil {
-			revision, value = m.Sequence, string(m.Data)
-		}
-		return err
-	})
-	return revision, value
-}
-
 // rejoined reads by the old name what was written meanwhile, from the old primary that is a mirror now.
 func (b *bucket) rejoined(t *testing.T) {
 	b.w.await(t, soon, func() error {
@@ -323,6 +274,7 @@ func (b *bucket) rejoined(t *testing.T) {
 
 // back has the bucket under its name where it was: the handles of before do all.
 func (b *bucket) back(t *testing.T) {
+	b.w.awaitState(t, outage, "KV_settings", api.StateHealthy, policy.Healthy) // a handle that is opened now is of a mirror
 	for _, c := range []struct {
 		name string
 		kv   jetstream.KeyValue

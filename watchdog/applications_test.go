@@ -43,6 +43,7 @@ func runApplications(t *testing.T, topology natslab.Topology) {
 		{name: "JOBS", onlyWest: true, extra: afterwards},
 		{name: "AGAIN", onlyWest: true, extra: afterwards, origin: republish("again.>", "copy.again.>")},
 		{name: "WIDE", onlyWest: true, extra: afterwards, origin: republish(">", "copy.wide.>")},
+		{name: "QUIET", onlyWest: true, extra: afterwards},
 		{name: "KV_settings", make: makeBucket},
 		{name: "OBJ_files", make: makeObjects},
 	}
