@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // SourceTrace finds out how far a halted stream got with each of its former sources, from the `Nats-Stream-Source` headers
@@ -29,6 +30,8 @@ type SourcePosition struct {
 	Found bool
 	Of    MemberID
 	Seq   uint64
+	// Identity is the incarnation of that primary by the header, "" where the server does not say (below API level 5).
+	Identity string
 	// Beyond counts the messages that the source's own primary gave above the fork.
 	Beyond uint64
 }
@@ -70,15 +73,15 @@ func (t *SourceTrace) Take(header string) (more bool) {
 	seq, err := strconv.ParseUint(fields[1], 10, 64)
 	for _, s := range t.seeks {
 		if of, known := s.names[fields[0]]; known && err == nil && !s.done && fields[2]+" "+fields[3] == s.filter {
-			s.take(of, seq)
+			s.take(of, seq, strings.Join(fields[min(5, len(fields)):], ""))
 		}
 	}
 	return t.more()
 }
 
-func (s *sourceSeek) take(of MemberID, seq uint64) {
+func (s *sourceSeek) take(of MemberID, seq uint64, identity string) {
 	if !s.pos.Found {
-		s.pos.Found, s.pos.Of, s.pos.Seq = true, of, seq
+		s.pos.Found, s.pos.Of, s.pos.Seq, s.pos.Identity = true, of, seq, identity
 	}
 	s.done = of != s.from || seq <= s.fork
 	if !s.done {
@@ -109,7 +112,7 @@ func (l lineage) startOf(f FormerSource, pos SourcePosition, whole bool) (start 
 		last = max(last, src.OptStartSeq-1)
 	}
 	switch {
-	case pos.Found && pos.Of == l.st.Primary:
+	case pos.Found && pos.Of == l.st.Primary && (!l.revisited() || pos.Identity == l.identity()):
 		return pos.Seq + 1, true
 	case pos.Found && pos.Of == f.From:
 		last = max(last, pos.Seq)
@@ -120,4 +123,10 @@ func (l lineage) startOf(f FormerSource, pos SourcePosition, whole bool) (start 
 		return 0, whole
 	}
 	return min(last, fork) + 1, true
+}
+
+// identity is what a server calls the primary's incarnation in the headers of what is sourced from it (nats-server,
+// streamAssignment.identity).
+func (l lineage) identity() string {
+	return serverHash(l.st.Members[l.st.Primary.String()].Created.UTC().Format(time.RFC3339Nano))
 }

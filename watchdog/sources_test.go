@@ -81,8 +81,30 @@ func sourcesFollow(t *testing.T, topology natslab.Topology) {
 	w.awaitSourced(t, "east", "LOCAL", last)
 	w.sourced(t, "eu", "AGG", last, nil)
 	w.sourced(t, "east", "LOCAL", last, tailOf(fork, tail))
+	w.headersAreKnown(t, "eu", "AGG")
 	if got := w.mustInfo(t, "eu", "AGG").subjects(); len(got) != 1 || got[0] != "agg.own" {
 		t.Errorf("AGG holds %v in the end", got)
+	}
+}
+
+// headersAreKnown compares the newest source header of a stream with what the policy makes of its config.
+func (w *world) headersAreKnown(t *testing.T, site, name string) {
+	t.Helper()
+	i := w.mustInfo(t, site, name)
+	var sources []json.RawMessage
+	i.field(t, "sources", &sources)
+	var answer struct {
+		Message struct {
+			Headers []byte `json:"hdrs"`
+		} `json:"message"`
+	}
+	if err := w.ask(site, "STREAM.MSG.GET."+name, map[string]uint64{"seq": i.State.LastSeq}, &answer); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(answer.Message.Headers), "Nats-Stream-Source: ")
+	f := strings.Fields(rest)
+	if got, want := f[0]+" "+f[2]+" "+f[3], policy.SourceIndex(sources[0]); got != want {
+		t.Errorf("the server calls the source of %s %q, the policy %q", name, got, want)
 	}
 }
 

@@ -56,6 +56,11 @@ func (p *page) remarks(s api.StreamStatus) {
 	for _, c := range s.DualCapture {
 		p.para("  ", captureText(c))
 	}
+	for _, c := range s.Sourcing {
+		if !c.Done {
+			p.para("  ", fmt.Sprintf("%s has %s among its sources, which was replaced: %s", c.Stream, c.From, c.Waiting.Text))
+		}
+	}
 }
 
 // attemptText names an attempt.
