@@ -51,7 +51,7 @@ type ledger struct {
 // before publishes what the mirrors hold. What is not acked is not sent again: without an id it might be stored twice.
 func (l *ledger) before(t *testing.T, n int) {
 	p := l.w.writer(t, l.b, "east", "LEDGER")
-	for i := 0; l.b.acked("LEDGER") < n; i++ {
+	for i := 0; l.b.acked("LEDGER") < n && l.w.ctx.Err() == nil; i++ {
 		p.all(numbered(fmt.Sprintf("before-%d", i), n-l.b.acked("LEDGER")))
 	}
 	l.w.awaitMirrored(t, "LEDGER", l.w.mustInfo(t, "east", "LEDGER").State.LastSeq)
