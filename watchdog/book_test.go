@@ -116,7 +116,7 @@ type writer struct {
 
 const (
 	writeAhead   = 256 // messages under way
-	writePatient = 2 * time.Second
+	writePatient = 5 * time.Second
 )
 
 func (w *world) writer(t *testing.T, b *book, site, name string) *writer {
