@@ -26,6 +26,7 @@ type Command struct {
 	Care     *CareCommand     `json:"care,omitempty"`
 	Carry    *CarryCommand    `json:"carry,omitempty"`
 	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
+	Source   *SourceCommand   `json:"source,omitempty"`
 	// All are taken together, in their order, or none is. They hold no others, and are stamped by this one.
 	All []Command `json:"all,omitempty"`
 }
@@ -80,6 +81,8 @@ type ResultCommand struct {
 	// Facts that the phase found; zero values leave the attempt as it is.
 	FenceDebt bool   `json:"fence_debt,omitempty"`
 	LastSeq   uint64 `json:"last_seq,omitempty"`
+
+	Drained uint64 `json:"drained,omitempty"`
 
 	Seed *SeedRecord `json:"seed,omitempty"`
 }

@@ -38,6 +38,10 @@ type Views struct {
 	// park; DrainedKnown says that it was given.
 	Drained      uint64
 	DrainedKnown bool
+	// Newest is the sequence of the target at which the primary of a switchover was read, after the view of it, to hold
+	// nothing beyond; nil when it does, or that is not known. What it gave to messages that are gone, as seeds are, its
+	// mirrors may not hear of before the next message.
+	Newest *uint64
 	// Seed is what came of this step's seeding; nil before it.
 	Seed *SeedRecord
 	// NoneAt is when the parked primary of a switchover was read to have no durable consumers; zero when that is not known.
@@ -69,6 +73,9 @@ const (
 	MoveFreeze  MoveKind = "freeze"
 	MoveCarry   MoveKind = "carry"
 	MoveRelease MoveKind = "release"
+	// MoveSource logs what came of a sourcing stream, MoveTrace has its messages read for how far it got.
+	MoveSource MoveKind = "source"
+	MoveTrace  MoveKind = "trace"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -80,5 +87,6 @@ type Move struct {
 	Result ResultCommand
 	Care   CareCommand
 	Carry  CarryCommand
+	Source SourceCommand
 	MaxIDs int
 }

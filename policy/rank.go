@@ -164,12 +164,23 @@ func lossOf(st StreamState, lastSeq uint64) Loss {
 		return Loss{}
 	}
 	l := Loss{Known: true}
-	if best.LastSeq > lastSeq {
-		l.AtLeast = best.LastSeq - lastSeq
+	newest := st.beforeSeeds(best.LastSeq)
+	if newest > lastSeq {
+		l.AtLeast = newest - lastSeq
 	}
 	l.Estimated = l.AtLeast
-	if last := best.LastSeq + uint64(best.Rate*st.Clock.Blind.Seconds()); last > lastSeq {
+	if last := newest + uint64(best.Rate*st.Clock.Blind.Seconds()); last > lastSeq {
 		l.Estimated = last - lastSeq
 	}
 	return l
+}
+
+// beforeSeeds is the sequence of the primary's newest message, if its last sequence is one that the seeding of message ids has
+// taken, and nothing was published since: mirrors hear of removed seeds with the next message only, and lack nothing.
+func (st StreamState) beforeSeeds(last uint64) uint64 {
+	a := st.Last
+	if a == nil || a.Phase != PhaseDone || a.Target != st.Primary || a.Seed == nil || last > a.LastSeq+a.Seed.Burned {
+		return last
+	}
+	return min(last, a.LastSeq)
 }

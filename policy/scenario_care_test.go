@@ -17,6 +17,7 @@ type afterwards struct {
 	drained         *uint64 // nil: what the parked primary holds
 	drainUnknown    bool
 	running, silent time.Duration
+	seeds           int // that a promoted target is made to know
 }
 
 // doAfterwards plays the lines of what follows a failover, or is planned.
@@ -60,6 +61,11 @@ func (p *scene) doAfterwards(verb string, args []string) []string {
 // setAfterwards sets what a step reads beside the members; it returns false for other keys.
 func (p *scene) setAfterwards(key, value string) bool {
 	switch key {
+	case "seeds":
+		sr := p.rules.Streams["EVENTS"]
+		p.after.seeds = int(p.number(value))
+		sr.Dedup = DedupRules{Mode: DedupSeed, MaxIDs: p.after.seeds, SwitchoverIDs: p.after.seeds}
+		p.rules.Streams["EVENTS"] = sr
 	case "listed":
 		p.after.unlisted = value == "no"
 	case "archive":
@@ -142,6 +148,7 @@ func (p *scene) runCare(key string) []string {
 // planned adds to the views what a step of a switchover reads.
 func (p *scene) planned(v *Views) {
 	v.Running, v.Silent = p.after.running, p.after.silent
+	v.Seed = &SeedRecord{Seeded: p.after.seeds, Burned: uint64(p.after.seeds)}
 	st := p.state.Streams["EVENTS"]
 	if st.Attempt == nil || p.after.drainUnknown {
 		return
@@ -156,6 +163,7 @@ func (p *scene) planned(v *Views) {
 
 // care asks for the next move of the care of a member and makes it in the log.
 func (p *scene) care(key string, args []string) []string {
+	p.search()
 	st, sr, id := p.state.Streams["EVENTS"], p.rules.Streams["EVENTS"], memberOf(key)
 	if !slices.Contains(Cares(p.state, sr), id) {
 		return []string{"not cared for now"}
@@ -176,6 +184,16 @@ func (p *scene) care(key string, args []string) []string {
 		return p.opens(m, st.Aftercare[key].Phase)
 	}
 	return []string{"nothing to do"}
+}
+
+// search finds no stream that sources from a replaced primary, at any site.
+func (p *scene) search() {
+	st := p.state.Streams["EVENTS"]
+	for key := range p.members {
+		if site := memberOf(key).Site; st.Scans[site].Epoch < st.succession().Epoch {
+			p.propose(Command{Source: &SourceCommand{Stream: "EVENTS", Epoch: st.Epoch, Site: site}})
+		}
+	}
 }
 
 func (p *scene) careViews(st StreamState, key string, args []string) CareViews {

@@ -198,6 +198,8 @@ func (p *scene) set(args []string) []string {
 			sr.Mode = Mode(value)
 		case key == "threshold":
 			sr.Threshold = p.duration(value)
+		case key == "fence_after":
+			sr.FenceAfter = p.duration(value)
 		case key == "max_loss":
 			sr.MaxLoss = p.number(value)
 		case key == "origin":
@@ -218,6 +220,7 @@ func (p *scene) set(args []string) []string {
 		case key == "owners":
 			p.ownerOf = strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
 		case p.setAfterwards(key, value):
+			sr = p.rules.Streams["EVENTS"]
 		case strings.HasPrefix(key, "hash-"):
 			p.hashes[strings.TrimPrefix(key, "hash-")] = value
 		case strings.HasPrefix(key, "site-"):

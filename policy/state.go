@@ -100,6 +100,12 @@ type StreamState struct {
 	// Lost counts the messages that were given up with an origin that was deleted unread (release: delete): at least so many,
 	// until a copy of its store is salvaged.
 	Lost uint64 `json:"lost,omitempty"`
+	// Lineage are the changes of the primary, oldest first, at most maxLineage.
+	Lineage []Succession `json:"lineage,omitempty"`
+	// Sourcing are the streams that have a replaced primary among their sources, by MemberID.String(); Scans says, by site,
+	// when they were searched for.
+	Sourcing map[string]Sourcing `json:"sourcing,omitempty"`
+	Scans    map[string]Scan     `json:"scans,omitempty"`
 	// DualCapture are the measured times in which a retired origin took messages, too.
 	DualCapture []Capture `json:"dual_capture,omitempty"`
 }
@@ -183,10 +189,12 @@ type Approval struct {
 // AttemptKind says what an attempt is for.
 type AttemptKind string
 
-// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives.
+// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives; a fence only parks one that
+// is gone, ahead of the threshold.
 const (
 	KindFailover   AttemptKind = "failover"
 	KindSwitchover AttemptKind = "switchover"
+	KindFence      AttemptKind = "fence"
 )
 
 // Attempt is one failover or switchover, from its begin to its end.
@@ -220,9 +228,10 @@ type Attempt struct {
 	ParkOpened bool `json:"park_opened,omitempty"`
 	// FenceDebt says that the origin could not be fenced at the time, and must be as soon as it answers.
 	FenceDebt bool `json:"fence_debt,omitempty"`
-	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, that
-	// of the parked primary.
+	// LastSeq is the target's last sequence when it stood still after the promotion; of a switchover, from its drain on, when
+	// it held all that the parked primary held. Drained is the primary's own: greater, if its newest messages were removed.
 	LastSeq uint64 `json:"last_seq,omitempty"`
+	Drained uint64 `json:"drained,omitempty"`
 	// Carried are the durable consumers that the target is to have, ConsumersAt the wall time at which they stood so, and
 	// ConsumersFrozen says that they are all in the log. A finished attempt keeps the outcomes only.
 	Carried         []CarriedConsumer `json:"carried,omitempty"`

@@ -12,9 +12,9 @@ const mayLag = 500
 // planned reports that the attempt replaces a primary that lives.
 func (a *Attempt) planned() bool { return a.Kind == KindSwitchover }
 
-// mustGoOn reports that a hold comes too late: the primary of a switchover may be parked, and nobody else takes its
-// subjects until the attempt ends, one way or the other.
-func (a *Attempt) mustGoOn() bool { return a.planned() && a.ParkOpened }
+// mustGoOn reports that a hold comes too late: the primary of a switchover, or one that was fenced ahead of the threshold, may
+// be parked, and nobody else takes its subjects until the attempt ends, one way or the other.
+func (a *Attempt) mustGoOn() bool { return (a.planned() || a.Kind == KindFence) && a.ParkOpened }
 
 // PlanSwitchover says what a switchover to a site would be, or why there is none now. It has the gates of a failover that
 // make sense while the primary lives, in the same order.
@@ -102,15 +102,23 @@ func (e ensurer) preCheck() Move {
 	if m, ok := e.plannedStands(); !ok {
 		return m
 	}
-	from, target := e.from().Snapshot, e.target().Snapshot
+	target, newest := e.target().Snapshot, newestOf(e.v.Newest, e.from().Snapshot.LastSeq)
 	m := target.Mirror
 	switch {
 	case m == nil || m.Active < 0 || m.Active >= receivingWithin:
 		return e.wait(InProgress, "%s has not heard of %s lately", e.a.Target, e.a.From)
-	case from.LastSeq > target.LastSeq+mayLag:
-		return e.wait(InProgress, "%s lacks %d messages of %s", e.a.Target, from.LastSeq-target.LastSeq, e.a.From)
+	case newest > target.LastSeq+mayLag:
+		return e.wait(InProgress, "%s lacks %d messages of %s", e.a.Target, newest-target.LastSeq, e.a.From)
 	}
-	return e.done("%s lacks %d messages of %s", e.a.Target, from.LastSeq-min(from.LastSeq, target.LastSeq), e.a.From)
+	return e.done("%s lacks %d messages of %s", e.a.Target, newest-min(newest, target.LastSeq), e.a.From)
+}
+
+// newestOf is how far a mirror has to come of a stream whose last sequence is last.
+func newestOf(known *uint64, last uint64) uint64 {
+	if known == nil {
+		return last
+	}
+	return min(*known, last)
 }
 
 // fencePlanned parks the primary.
@@ -124,7 +132,8 @@ func (e ensurer) fencePlanned() Move {
 	return e.done("%s is parked at sequence %d", e.a.From, e.from().Snapshot.LastSeq)
 }
 
-// drain waits until the target holds everything that the parked primary ever took.
+// drain waits until the target holds everything that the parked primary holds, and stands where that stands, or before what
+// was removed at its end: a mirror hears of that only with the next message.
 func (e ensurer) drain() Move {
 	if m, ok := e.plannedStands(); !ok {
 		return m
@@ -136,13 +145,13 @@ func (e ensurer) drain() Move {
 	switch {
 	case last == 0 && !e.v.DrainedKnown:
 		return e.wait(InProgress, "%s is parked, and does not say yet how far it got", e.a.From)
-	case from < last || target < last:
-		return e.wait(InProgress, "%s is at sequence %d of %d", e.a.Target, target, last)
+	case from < last || target < newestOf(e.v.Newest, last):
+		return e.wait(InProgress, "%s is at sequence %d of %d", e.a.Target, target, newestOf(e.v.Newest, last))
 	case from > last || target > last:
 		return e.result(OutcomeAbort, reasonf(ChangedOutside, "%s stood at sequence %d when it was parked, and is at %d, %s at %d", e.a.From, last, from, e.a.Target, target))
 	}
 	m := e.done("%s holds all up to sequence %d", e.a.Target, last)
-	m.Result.LastSeq = last
+	m.Result.LastSeq, m.Result.Drained = target, last
 	return m
 }
 
@@ -152,7 +161,8 @@ func (e ensurer) stillDrained() (Move, bool) {
 		return m, false
 	}
 	shape, _ := e.from().shape()
-	if shape.Kind != ShapeParked || e.from().Snapshot.LastSeq != e.a.LastSeq || e.target().Snapshot.LastSeq != e.a.LastSeq {
+	at := e.target().Snapshot.LastSeq
+	if shape.Kind != ShapeParked || e.from().Snapshot.LastSeq != e.a.Drained || at < e.a.LastSeq || at > e.a.Drained {
 		return e.result(OutcomeAbort, reasonf(ChangedOutside, "%s took messages again after it was parked", e.a.From)), false
 	}
 	return Move{}, true

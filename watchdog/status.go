@@ -182,7 +182,7 @@ func (b streamBuilder) build() api.StreamStatus {
 		Name: b.sr.Name, Mode: b.sr.Mode, Epoch: b.st.Epoch, Primary: b.st.Primary, Reason: b.reason(shown),
 		OutageMS: b.st.Clock.Outage.Milliseconds(), ThresholdMS: b.sr.Threshold.Milliseconds(), LossLimit: b.sr.MaxLoss,
 		Held: b.st.Hold.Held, HeldBy: b.st.Hold.By, WouldHave: b.st.WouldHave, Attempt: b.st.Attempt, Last: b.st.Last,
-		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Aftercare: b.aftercare(),
+		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Aftercare: b.aftercare(), Sourcing: b.sourcing(),
 	}
 	_, span := b.st.Captured()
 	s.DualCaptureMS = span.Milliseconds()
@@ -221,7 +221,7 @@ func (b streamBuilder) stateName(code policy.Code) string {
 	switch {
 	case b.st.Attempt != nil && b.st.Attempt.Kind == policy.KindSwitchover:
 		return api.StateSwitchingOver
-	case b.st.Attempt != nil:
+	case b.st.Attempt != nil && b.st.Attempt.Kind != policy.KindFence: // which may still be taken back
 		return api.StateFailingOver
 	case b.state.Hold.Held || b.st.Hold.Held:
 		return api.StateHeld
@@ -252,6 +252,18 @@ func (b streamBuilder) aftercare() []api.CareStatus {
 		if p, ok := b.progress(c.Member); ok && (c.Phase == policy.PhaseArchive || c.Phase == policy.PhaseReplay) {
 			c.Stage, c.Done, c.Total = p.Stage, p.Done, p.Total
 		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// sourcing are the streams that source, or did, from a replaced primary, in the order of their names; their writes are left
+// out.
+func (b streamBuilder) sourcing() []policy.Sourcing {
+	var list []policy.Sourcing
+	for _, key := range sortedNames(b.st.Sourcing) {
+		c := b.st.Sourcing[key]
+		c.Writes = nil
 		list = append(list, c)
 	}
 	return list

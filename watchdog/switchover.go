@@ -58,16 +58,21 @@ func (l *live) shown(s policy.State, name string) policy.State {
 	return s
 }
 
-// rejoin asks that every member which waits for it be made a mirror of the primary.
+// rejoin asks that every member which waits for it be made a mirror of the primary: a former primary at another site, if one
+// is named.
 func (l *live) rejoin(ctx context.Context, s *service, r api.Request) (api.Response, error) {
 	st := s.replica.State().Streams[r.Stream]
 	var asked []string
 	for _, key := range sortedNames(st.Aftercare) {
 		c := st.Aftercare[key]
-		if c.Asked {
+		if c.Asked && c.By != policy.BySwitchover && r.Site == "" || c.Kind != policy.CareReturn && r.Site != "" {
 			continue
 		}
-		cmd := &policy.CareCommand{Stream: r.Stream, Member: c.Member, Epoch: c.Epoch, Outcome: policy.OutcomeAsk, By: r.By}
+		place, reason := st.PlaceAt(c.Member, r.Site)
+		if reason.Code != "" {
+			return api.Response{Outcome: api.OutcomeRefused, Reason: reason}, nil
+		}
+		cmd := &policy.CareCommand{Stream: r.Stream, Member: c.Member, Epoch: c.Epoch, Outcome: policy.OutcomeAsk, By: r.By, Place: place}
 		err := l.journal.Propose(ctx, policy.Command{Care: cmd})
 		if errors.Is(err, policy.ErrRefused) {
 			return refused(err), nil
@@ -82,6 +87,9 @@ func (l *live) rejoin(ctx context.Context, s *service, r api.Request) (api.Respo
 	}
 	l.kick(r.Stream)
 	text := fmt.Sprintf("%s will be made a mirror of %s", strings.Join(asked, ", "), st.Primary)
+	if r.Site != "" {
+		text += ", at " + r.Site
+	}
 	return api.Response{Outcome: api.OutcomeDone, Reason: policy.Reason{Code: policy.InProgress, Text: text}}, nil
 }
 

@@ -21,7 +21,7 @@ import (
 // The sets of streams of TestCrashAfterwards, by what their leader dies in.
 const (
 	setSwitchover = "switchover" // to west
-	setAbort      = "abort"      // of a switchover whose target falls silent once the primary is parked
+	setAbort      = "abort"      // of a switchover whose target falls silent when the primary is parked
 	setReturn     = "return"     // of the origin: from the guard to the mirror
 	setRepoint    = "repoint"    // of a sibling that is ahead of the new primary
 )
@@ -57,7 +57,7 @@ func afterwardsPoints(topology natslab.Topology) map[string][]string {
 	sets := map[string][]string{
 		setSwitchover: slices.Concat(writePoints("park", "promote", "bind"), []string{"before-seed", "after-seed", "after-result-verify"},
 			phasePoints("before-result-", policy.PhaseConfirm, policy.PhaseFence, policy.PhaseDrain, policy.PhasePromote, policy.PhaseSeed, policy.PhaseBind, policy.PhaseVerify)),
-		setAbort: append(writePoints("unpark"), "before-result-promote", "after-result-promote", "before-result-aborting"),
+		setAbort: append(writePoints("unpark"), "before-result-fence", "after-result-fence", "before-result-aborting"),
 		setReturn: slices.Concat(writePoints("seal", "delete", "create"),
 			[]string{"before-care-begin", "after-care-begin", "before-archive", "in-archive", "in-verify", "after-archive", "after-care-catch_up"},
 			phasePoints("before-care-", policy.PhaseSeal, policy.PhaseArchive, policy.PhaseArchived, policy.PhaseDelete, policy.PhaseCreate, policy.PhaseCatchUp)),
@@ -85,7 +85,7 @@ type afterwards struct {
 func TestCrashAfterwards(t *testing.T) {
 	for _, topology := range []natslab.Topology{natslab.Domains, natslab.Supercluster} {
 		t.Run(string(topology), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 			defer cancel()
 			w := startAfterwards(ctx, t, topology)
 			w.switchAll(ctx, t)
@@ -108,7 +108,7 @@ func startAfterwards(ctx context.Context, t *testing.T, topology natslab.Topolog
 			s.Extra = "    rejoin: auto\n    repoint: auto"
 			switch set {
 			case setAbort:
-				s.waits = []string{"before-result-drain"}
+				s.waits = []string{"before-open-park"}
 			case setRepoint:
 				s = guard(s.Name, []string{"west", "eu"}, p)
 				s.Never, s.Extra = []string{"eu"}, "    repoint: auto" // the old origin waits for a person, archived
@@ -117,7 +117,7 @@ func startAfterwards(ctx context.Context, t *testing.T, topology natslab.Topolog
 			w.acked[s.Name] = []string{s.Name + ".first"}
 		}
 	}
-	w.crashWorld = startCrash(ctx, t, topology, grouplab.Settings{Every: 200 * time.Millisecond}, streams)
+	w.crashWorld = startCrash(ctx, t, topology, grouplab.Settings{Every: 500 * time.Millisecond}, streams)
 	if topology == natslab.Supercluster {
 		if err := w.lab.MoveMetaLeader(ctx, "eu"); err != nil {
 			t.Fatal(err)
@@ -156,7 +156,7 @@ func (w *afterwards) switchAll(ctx context.Context, t *testing.T) {
 	})
 }
 
-// abortAll begins switchovers to west, and lets west fall silent once their primaries are parked and drained.
+// abortAll begins switchovers to west, and lets west fall silent right before their primaries are parked.
 func (w *afterwards) abortAll(ctx context.Context, t *testing.T) {
 	t.Helper()
 	var waits []string

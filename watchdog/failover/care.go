@@ -78,29 +78,14 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
 	c.silent = !answers(v.Primary) || !answers(v.Member) && v.Member.Evidence != policy.NotFound
 	care := st.Aftercare[c.id.String()]
-	switch care.Phase {
-	case policy.PhaseDelete:
+	if care.Phase == policy.PhaseCatchUp && v.Member.Snapshot != nil && v.Primary.Snapshot != nil && v.Member.Snapshot.LastSeq < v.Primary.Snapshot.LastSeq {
+		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, v.Member.Snapshot.LastSeq)
+	}
+	if care.Phase == policy.PhaseDelete {
 		v.Listed = c.h.listed(ctx, c.id)
 		v.ArchiveStands = c.h.stands(ctx, care.Tail)
-	case policy.PhaseCatchUp:
-		v.Level = c.h.level(ctx, st.Primary, v.Member)
 	}
 	return v
-}
-
-// level asks whether the primary holds nothing after a mirror's last message.
-func (h *Hands) level(ctx context.Context, primary policy.MemberID, mirror policy.View) bool {
-	if mirror.Snapshot == nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, h.o.Timeout)
-	defer cancel()
-	conn, err := h.reader(ctx, primary.Site)
-	if err != nil {
-		return false
-	}
-	more, err := conn.HoldsFrom(ctx, primary.Stream, mirror.Snapshot.LastSeq+1)
-	return err == nil && !more
 }
 
 // openFor is how long these hands have known an open delete of a member.

@@ -16,6 +16,9 @@ const (
 	failpointsEnv = "UNDERSTUDY_FAILPOINTS"
 	// failpointDirEnv names a folder in which each failpoint that was met leaves a file: it kills once in a group.
 	failpointDirEnv = "UNDERSTUDY_FAILPOINT_DIR"
+	// grace is how long the process lives on without the one that met a failpoint: in it others may meet theirs, on behalf of
+	// other streams, and all are cut off by one death.
+	grace = 100 * time.Millisecond
 	// waitsEnv lists the failpoints at which this process leaves such a file and waits for another, of the same name and
 	// released, instead.
 	waitsEnv = "UNDERSTUDY_FAILPOINT_WAITS"
@@ -24,7 +27,8 @@ const (
 	waitsFor = 30 * time.Second
 )
 
-// failpoint ends the process as a power cut would, when its environment lists the point for the stream.
+// failpoint ends the process as a power cut would, when its environment lists the point for the stream. Its caller never goes
+// on.
 func failpoint(stream, point string) {
 	name := point + "@" + stream
 	if slices.Contains(strings.Split(os.Getenv(waitsEnv), ","), name) {
@@ -39,6 +43,7 @@ func failpoint(stream, point string) {
 		return // it has killed already
 	}
 	f.Close()
+	time.Sleep(grace)
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {} // the signal is on its way
 }

@@ -30,8 +30,26 @@ func (h *Hands) readPlanned(ctx context.Context, st policy.StreamState) policy.V
 		wg.Go(func() { v.Owners, v.OwnersEvidence = h.owners(ctx, *a) })
 	}
 	wg.Wait()
+	if !a.PromoteOpened && from.Snapshot != nil && target.Snapshot != nil && target.Snapshot.LastSeq < from.Snapshot.LastSeq {
+		v.Newest = h.newest(ctx, from.Via, a.From.Stream, target.Snapshot.LastSeq) // after the look: what was under way then is stored by now
+	}
 	v.Members[a.Target.String()], v.Members[a.From.String()] = target, from
 	return v
+}
+
+// newest is how far a mirror that stands at a sequence has its primary's newest message: up to there, if the primary holds
+// nothing after it. nil when it does, or does not answer.
+func (h *Hands) newest(ctx context.Context, via, primary string, at uint64) *uint64 {
+	ctx, cancel := context.WithTimeout(ctx, h.o.Timeout)
+	defer cancel()
+	conn, err := h.reader(ctx, via)
+	if err != nil {
+		return nil
+	}
+	if more, err := conn.HoldsFrom(ctx, primary, at+1); more || err != nil {
+		return nil
+	}
+	return &at
 }
 
 // warm makes the connections that the switchover writes by, before anything waits for it. What cannot be connected now

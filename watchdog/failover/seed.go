@@ -35,7 +35,7 @@ func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) e
 	switch {
 	case err == nil:
 		s.seeded = &policy.SeedRecord{Seeded: account.Seeded, Known: account.Known, LeftOut: account.LeftOut, Why: account.Why,
-			Skipped: account.Skipped, Burned: account.Burned, Took: account.Took}
+			Skipped: account.Skipped, Burned: burned(a, account), Took: account.Took}
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -56,4 +56,9 @@ func (s *stepper) seedOnce(ctx context.Context, site string, job dedup.Job) (ded
 		return dedup.Account{}, fmt.Errorf("not sent: %w", err)
 	}
 	return dedup.Seed(ctx, conn, job)
+}
+
+// burned is how many sequences seeds have taken since the promotion: a leader before this one may have seeded, too.
+func burned(a *policy.Attempt, account dedup.Account) uint64 {
+	return max(account.Burned, account.LastSeq-min(account.LastSeq, a.LastSeq))
 }

@@ -44,6 +44,42 @@ func TestInfoKeepsTheRawConfig(t *testing.T) {
 	}
 }
 
+func TestHoldsFrom(t *testing.T) {
+	c := connected(t, embedded(t, nil).ClientURL())
+	create(t, c, "ORDERS", `{"name":"ORDERS","subjects":["orders.>","plain"],"storage":"file","num_replicas":1}`)
+	holds := func(from uint64, want bool) {
+		t.Helper()
+		if got, err := c.HoldsFrom(within(t, time.Second), "ORDERS", from); err != nil || got != want {
+			t.Errorf("from %d: got %v, %v, want %v", from, got, err, want)
+		}
+	}
+	holds(0, false)
+	holds(1, false)
+	for _, subject := range []string{"orders.a", "plain", "orders.c", "orders.c"} {
+		if _, err := c.Publish(within(t, time.Second), subject, "", nil, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds(0, true)
+	holds(4, true)
+	holds(5, false)
+	nc, err := c.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nc.Request("$JS.API.STREAM.PURGE.ORDERS", []byte(`{"filter":"orders.c"}`), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	holds(2, true)
+	holds(3, false)
+	if info, err := c.Info(within(t, time.Second), "ORDERS"); err != nil || info.State.LastSeq != 4 || info.State.Messages != 2 {
+		t.Errorf("after the purge: got %+v, %v", info, err)
+	}
+	if _, err := c.HoldsFrom(within(t, time.Second), "NONE", 1); !errors.Is(err, jsapi.ErrNotFound) {
+		t.Errorf("no stream: got %v", err)
+	}
+}
+
 func TestNamesBySubject(t *testing.T) {
 	c := connected(t, embedded(t, nil).ClientURL())
 	create(t, c, "A", `{"name":"A","subjects":["a.>"]}`)
@@ -62,37 +98,6 @@ func TestNamesBySubject(t *testing.T) {
 		if err != nil || !slices.Equal(got, tc.want) {
 			t.Errorf("Names(%q): got %v, %v, want %v", tc.subject, got, err, tc.want)
 		}
-	}
-}
-
-func TestHoldsFrom(t *testing.T) {
-	c := connected(t, embedded(t, nil).ClientURL())
-	create(t, c, "ORDERS", `{"name":"ORDERS","subjects":["orders.>"]}`)
-	want := func(last uint64) {
-		t.Helper()
-		for seq := uint64(1); seq < 5; seq++ {
-			if got, err := c.HoldsFrom(within(t, time.Second), "ORDERS", seq); err != nil || got != (seq <= last) {
-				t.Errorf("from %d: got %v, %v, the last message is %d", seq, got, err, last)
-			}
-		}
-	}
-	want(0)
-	for range 3 {
-		if _, err := c.Publish(within(t, time.Second), "orders.new", "", nil, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want(3)
-	client, err := c.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.Request("$JS.API.STREAM.MSG.DELETE.ORDERS", []byte(`{"seq":3}`), time.Second); err != nil {
-		t.Fatal(err)
-	}
-	want(2)
-	if _, err := c.HoldsFrom(within(t, time.Second), "NONE", 1); !errors.Is(err, jsapi.ErrNotFound) {
-		t.Errorf("of no stream: %v", err)
 	}
 }
 

@@ -15,8 +15,11 @@ type Info struct {
 	State   State           `json:"state"`
 	Cluster *Cluster        `json:"cluster"`
 	Mirror  *Mirror         `json:"mirror"`
-	Domain  string          `json:"domain"`
-	Time    time.Time       `json:"ts"` // the server's clock
+	// Sources are a stream's own accounts of its sources, each with what identifies it and, from API level 5 on, "seq": the
+	// last sequence that it took from there and stored.
+	Sources []json.RawMessage `json:"sources"`
+	Domain  string            `json:"domain"`
+	Time    time.Time         `json:"ts"` // the server's clock
 }
 
 // State is what a stream holds.
@@ -76,23 +79,28 @@ func (c *Conn) Info(ctx context.Context, stream string) (*Info, error) {
 	return info, nil
 }
 
-// HoldsFrom says whether a stream holds any message from a sequence on. The state's LastSeq does not tell: the newest
-// messages may have been deleted, which a mirror made since then never hears of.
+// HoldsFrom asks whether a stream holds any message from a sequence on. One whose newest messages were removed may not,
+// although its last sequence is greater.
 func (c *Conn) HoldsFrom(ctx context.Context, stream string, seq uint64) (bool, error) {
 	if err := checkName(stream); err != nil {
 		return false, err
 	}
-	q := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":">"}`, seq)
-	err := c.call(ctx, "STREAM.MSG.GET."+stream, nil, q, &struct{}{})
-	var api *APIError
-	if errors.As(err, &api) && api.ErrCode == codeNoMessage {
+	body, err := json.Marshal(map[string]any{"seq": max(seq, 1), "next_by_subj": ">"})
+	if err != nil {
+		return false, fmt.Errorf("STREAM.MSG.GET: %w", err)
+	}
+	var answer struct {
+		Message struct {
+			Seq uint64 `json:"seq"`
+		} `json:"message"`
+	}
+	const noMessage = 10037
+	err = c.call(ctx, "STREAM.MSG.GET."+stream, nil, body, &answer)
+	if refused := (*APIError)(nil); errors.As(err, &refused) && refused.ErrCode == noMessage {
 		return false, nil
 	}
 	return err == nil, err
 }
-
-// codeNoMessage is the server's word for a question to which no message matches.
-const codeNoMessage = 10037
 
 // Names lists the streams that hold a subject, which may be a wildcard; "" lists all. In a cluster the meta leader alone
 // answers, from its assignments: a stream is listed although all its servers are dead. There a mirror, which holds no

@@ -117,7 +117,7 @@ func TestInboxLostOnTheWay(t *testing.T) {
 
 // Every method is known to read or to write, and those that read publish nothing but questions.
 func TestReadersDoNotWrite(t *testing.T) {
-	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Domain", "Done", "Epoch", "HoldsFrom", "Info", "LastError", "Move", "Names", "Ping"}
+	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Domain", "Done", "Epoch", "Info", "LastError", "Move", "Names", "Ping"}
 	writers := []string{"Barrier", "Client", "Create", "CreateConsumer", "Delete", "DeleteConsumer", "PauseConsumer", "Publish",
 		"PublishEvent", "Ready", "ResetConsumer", "Update"}
 	var methods []string
@@ -146,7 +146,6 @@ func TestReadersDoNotWrite(t *testing.T) {
 	c := connected(t, s.ClientURL())
 	ctx := within(t, 5*time.Second)
 	_, _ = c.Info(ctx, "NONE")
-	_, _ = c.HoldsFrom(ctx, "NONE", 1)
 	_, _ = c.Names(ctx, "a.>")
 	_, _, _ = c.API(ctx)
 	_, _ = c.ConsumerInfo(ctx, "NONE", "C")
@@ -155,7 +154,7 @@ func TestReadersDoNotWrite(t *testing.T) {
 	if err := tap.Publish("end", nil); err != nil {
 		t.Fatal(err)
 	}
-	questions := []string{"$JS.API.STREAM.INFO.NONE", "$JS.API.STREAM.MSG.GET.NONE", "$JS.API.STREAM.NAMES", "$JS.API.INFO",
+	questions := []string{"$JS.API.STREAM.INFO.NONE", "$JS.API.STREAM.NAMES", "$JS.API.INFO",
 		"$JS.API.CONSUMER.INFO.NONE.C", "$JS.API.CONSUMER.LIST.NONE"}
 	for {
 		m, err := sub.NextMsg(5 * time.Second)
