@@ -70,7 +70,7 @@ func runApplications(t *testing.T, topology natslab.Topology) {
 	phase("before", func(p application) func(*testing.T) { return p.before })
 	a.w.loseEast(t)
 	for _, s := range guarded {
-		a.w.awaitState(t, outage, s.name, api.StateFailedOver, "")
+		a.w.awaitState(t, 2*outage, s.name, api.StateFailedOver, "")
 	}
 	phase("failed-over", func(p application) func(*testing.T) { return p.failedOver })
 	a.w.restoreEast(t)
