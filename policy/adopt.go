@@ -23,13 +23,14 @@ type AdoptCommand struct {
 type Role string
 
 // The roles. A retired member is fenced whenever it answers; an unseen one stays as the log has it; a forgotten one was
-// deleted, and counts for nothing until it comes back.
+// deleted, and counts for nothing until it comes back; of one that is cared for since a failover, the care goes on.
 const (
 	RolePrimary   Role = "primary"
 	RoleMirror    Role = "mirror"
 	RoleRetired   Role = "retired"
 	RoleForgotten Role = "forgotten"
 	RoleUnseen    Role = "unseen"
+	RoleCared     Role = "cared_for"
 )
 
 // Adopted is what an adoption makes of one member.
@@ -84,11 +85,14 @@ type adopter struct {
 
 func newAdopter(st StreamState, c AdoptCommand) (adopter, error) {
 	a := adopter{st: st, c: c, ids: watched(st, c.Rules), shapes: map[MemberID]Shape{}}
-	a.read()
+	a.look()
 	if err := a.mayAdopt(); err != nil {
 		return a, err
 	}
 	if err := a.findPrimary(); err != nil {
+		return a, err
+	}
+	if err := a.mayLead(a.plan.Primary); err != nil {
 		return a, err
 	}
 	for _, id := range a.ids {
@@ -100,7 +104,7 @@ func newAdopter(st StreamState, c AdoptCommand) (adopter, error) {
 	}
 	a.plan.Epoch = a.epoch()
 	for _, w := range st.openWrites() {
-		if a.closes(w.Member) {
+		if a.read(w.Member) && !a.alone(w.Member) {
 			a.plan.Closed = append(a.plan.Closed, w.ID)
 		}
 	}
@@ -126,14 +130,14 @@ func (a adopter) mayAdopt() error {
 	case at.PromoteOpened && !a.isOwn(at.Target):
 		return refuse("%s %d has sent a promote of %s, which may still take effect: it goes on when that answers; if its site is gone for good: `understudy failover %s --abandon %s`",
 			at.Kind, at.Epoch, at.Target, a.st.Name, at.Target.Site)
-	case at.DeleteOpened && !a.closes(at.From):
+	case at.DeleteOpened && !a.read(at.From):
 		return refuse("a delete of %s was sent and may still take effect: %s %d goes on once it has", at.From, at.Kind, at.Epoch)
 	}
 	return nil
 }
 
-// read takes in what answers, and which subjects this is about.
-func (a *adopter) read() {
+// look takes in what answers, and which subjects this is about.
+func (a *adopter) look() {
 	for _, id := range a.ids {
 		r := a.c.Members[id.String()]
 		if !r.Reachable() || r.Now == nil {
@@ -189,6 +193,18 @@ func (a adopter) isOwn(id MemberID) bool {
 	return ok && shape.Kind != ShapeMirror
 }
 
+// mayLead refuses a primary that may be taken away again, or that takes no message any more.
+func (a adopter) mayLead(id MemberID) error {
+	if w, open := a.st.Members[id.String()].openOf(WriteDelete); open && a.c.Site == "" {
+		return refuse("a delete of %s (write %s) was sent through %s and may still take effect; if you know that it cannot any more: `understudy adopt %s --primary %s`",
+			id, w.ID, w.Via, a.st.Name, id.Site)
+	}
+	if now := a.c.Members[id.String()].Now; now != nil && Sealed(now.Config) {
+		return refuse("%s is sealed, and takes no message any more", id)
+	}
+	return nil
+}
+
 // unclear asks for the primary, and tells what there is.
 func (a adopter) unclear(bound []MemberID) error {
 	what := "no stream that answers holds " + orSubjects(a.subjects)
@@ -199,7 +215,7 @@ func (a adopter) unclear(bound []MemberID) error {
 		}
 		what = fmt.Sprintf("%s was about %s, and %s", a.st.Name, orSubjects(a.subjects), list(parts))
 	}
-	if r := a.c.Members[a.st.Primary.String()]; !a.closes(a.st.Primary) {
+	if r := a.c.Members[a.st.Primary.String()]; !a.read(a.st.Primary) {
 		what += fmt.Sprintf("; nobody sees %s, the primary in the log (%s)", a.st.Primary, r.Evidence)
 	}
 	return refuse("%s: say which one is the primary: `understudy adopt %s --primary SITE`", what, a.st.Name)
@@ -250,6 +266,8 @@ func (a adopter) role(id MemberID) (Role, string) {
 	shape, seen := a.shapes[id]
 	replaced := id == a.st.Primary && id != a.plan.Primary
 	switch {
+	case a.alone(id):
+		return RoleCared, fmt.Sprintf("is taken care of since failover %d, and goes on so", max(m.Retired, m.Stray, a.st.Aftercare[id.String()].Epoch))
 	case id == a.plan.Primary && a.isBound(id):
 		return RolePrimary, "holds " + list(shape.Subjects)
 	case id == a.plan.Primary:
@@ -282,18 +300,8 @@ func (a adopter) epoch() uint64 {
 	return top + 1
 }
 
-// closes reports whether what is there of a member was read, so that a write which might still come is the person's to
-// answer for.
-func (a adopter) closes(id MemberID) bool {
+// read reports whether it is known what there is of a member.
+func (a adopter) read(id MemberID) bool {
 	_, seen := a.shapes[id]
 	return seen || a.c.Members[id.String()].Evidence == NotFound
-}
-
-// adoptRemedy ends the reason of a stream that waits for a person.
-func adoptRemedy(r Reason, stream string) Reason {
-	switch r.Code {
-	case ChangedOutside, StateLost, OriginDeleted, OriginRecreated:
-		r.Text += fmt.Sprintf("; undo that, or take it over: `understudy adopt %s`", stream)
-	}
-	return r
 }

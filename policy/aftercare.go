@@ -56,6 +56,9 @@ func (c Aftercare) Of() string {
 	return strings.Join(parts, "_")
 }
 
+// BySwitchover stands for the person who asked for a switchover, and with it for the old primary to be a mirror.
+const BySwitchover = "switchover"
+
 // Tail is the verified account of what a member held above the fork.
 type Tail struct {
 	// Site and Stream name the archive; Stream is "" when there was nothing to archive.
@@ -113,17 +116,6 @@ func Cares(s State, sr StreamRules) []MemberID {
 		}
 	}
 	return list
-}
-
-// remaking is a member that is being made anew: one at a time, so that copies of the stream never get scarce.
-func (st StreamState) remaking(but MemberID) (MemberID, bool) {
-	for _, key := range sortedKeys(st.Aftercare) {
-		c := st.Aftercare[key]
-		if c.Member != but && (c.Phase == PhaseCreate || c.Phase == PhaseCatchUp || c.DeleteOpened(st.Members[key])) {
-			return c.Member, true
-		}
-	}
-	return MemberID{}, false
 }
 
 func (st StreamState) primaryWell() bool {
@@ -347,6 +339,9 @@ func (e carer) delete() Move {
 	case !e.v.ArchiveStands:
 		return e.wait(Unreachable, "the archive %s at %s is not seen whole: nothing is deleted", e.c.Tail.Stream, e.c.Tail.Site)
 	}
+	if reason, ok := e.st.sourcing(e.c.Member, e.sr, e.c.Asked && e.c.By != BySwitchover); ok {
+		return e.result(OutcomeWaiting, reason)
+	}
 	if _, err := e.compose(WriteCreate); err != nil { // better known before there is nothing left
 		return e.wait(ChangedOutside, "%s: %v", e.c.Member, err)
 	}
@@ -367,41 +362,6 @@ func (e carer) delete() Move {
 		return e.wait(InProgress, "%s follows %s by its name, and is made a mirror of %s first", stray, e.c.Member, e.st.Primary)
 	}
 	return e.send(WriteDelete)
-}
-
-// strays finds a mirror that would copy from a former primary of its name again, and can be re-pointed before.
-func (st StreamState) strays(sr StreamRules) (MemberID, bool) {
-	for _, key := range sortedKeys(st.Members) {
-		m := st.Members[key]
-		if m.Stray > 0 && m.ID != st.Primary && sr.Repoint == RepointAuto && st.Round.Members[key].Reachable() {
-			return m.ID, true
-		}
-	}
-	return MemberID{}, false
-}
-
-// unparked finds a former primary that a member follows by its name, and that is seen with its old subjects: what the member
-// holds would go on growing under the hand that deletes it.
-func (st StreamState) unparked(mirror MemberID) (MemberID, bool) {
-	shape, err := ShapeOf(st.Members[mirror.String()].Config)
-	for _, key := range sortedKeys(st.Members) {
-		m := st.Members[key]
-		if err == nil && m.ID.Stream == shape.Upstream && m.Retired > 0 && st.Round.Members[key].Evidence == Answered {
-			return m.ID, true
-		}
-	}
-	return MemberID{}, false
-}
-
-// otherCopy asks that a mirror which is about to be deleted and copied anew is not the only other copy.
-func (st StreamState) otherCopy(id MemberID) (Reason, bool) {
-	for _, key := range sortedKeys(st.Members) {
-		m := st.Members[key]
-		if m.ID != id && m.ID != st.Primary && !m.Deleted && st.Round.Members[key].Reachable() {
-			return Reason{}, true
-		}
-	}
-	return reasonf(Unreachable, "%s is the only other copy of %s: it is copied anew when another one can be reached", id, st.Primary), false
 }
 
 // create makes the member again, as a mirror of the primary.

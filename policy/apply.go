@@ -38,6 +38,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Carry.Stream, c, (*StreamState).carry)
 	case c.Care != nil:
 		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
+	case c.Source != nil:
+		return applyStream(s, c.Source.Stream, c, (*StreamState).source)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
 	case c.Adopt != nil:
@@ -107,7 +109,7 @@ func (h *Hold) set(s *State, c Command) error {
 
 func (st *StreamState) approve(s *State, c Command) error {
 	a := c.Approve.Approval
-	if a.Epoch != st.Epoch+1 || st.Attempt != nil {
+	if a.Epoch != st.Epoch+1 || st.Attempt != nil && !st.fencedAhead() {
 		return refuse("the approval is for failover %d, the next one is %d", a.Epoch, st.Epoch+1)
 	}
 	a.At = c.At
@@ -141,8 +143,8 @@ func (st *StreamState) begin(s *State, c Command) error {
 	switch {
 	case held:
 		return refuse("%s is held", st.Name)
-	case st.Attempt != nil:
-		return refuse("failover %d is running", st.Attempt.Epoch)
+	case st.Attempt != nil && !(st.fencedAhead() && a.Kind == KindFailover):
+		return refuse("%s %d is running", st.Attempt.Kind, st.Attempt.Epoch)
 	case b.Term != st.Clock.Term || b.Round != st.Clock.Round:
 		return refuse("a newer round is in the log")
 	case !a.planned() && (st.Round.Agreement != AgreedDown || len(st.Round.Receiving) > 0 || len(st.Round.LastUp) > 0):
@@ -170,6 +172,12 @@ func (st *StreamState) begin(s *State, c Command) error {
 			return err
 		}
 	}
+	if a.Kind == KindFence {
+		if err := a.beginAhead(); err != nil {
+			return err
+		}
+	}
+	st.endAhead(s, c.At)
 	a.Carried, a.Consumers, a.ConsumersFrozen = nil, nil, false
 	a.Phase, a.PromoteOpened, a.DeleteOpened, a.ParkOpened, a.Steps, a.BeganAt = PhaseConfirm, false, false, false, nil, c.At
 	st.Epoch, st.Attempt, st.Approval = a.Epoch, &a, nil
@@ -179,6 +187,10 @@ func (st *StreamState) begin(s *State, c Command) error {
 		from.SharesMeta = append(slices.Clone(from.SharesMeta), a.Target)
 	}
 	st.Members[a.From.String()] = from
+	if a.Kind == KindFence {
+		s.note(c.At, st.Name, a.Epoch, "fence_started", reasonf(InProgress, "fencing %s through %s, ahead of the threshold", a.From, a.Target.Site))
+		return nil
+	}
 	for _, o := range s.overridesOf(st.Name) {
 		s.answer(o.ID, st.Name, reasonf(InProgress, "failover %d to %s has begun", a.Epoch, a.Target))
 	}
@@ -273,6 +285,7 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	}
 	st.Members[a.From.String()] = from
 	st.Primary = a.Target
+	st.succeed(a)
 	delete(st.Aftercare, a.Target.String())
 	target := st.Members[a.Target.String()]
 	target.Follows, target.Stray, target.ForkLimit = MemberID{}, 0, 0
@@ -322,6 +335,15 @@ func (st *StreamState) leaveBehind(a Attempt) {
 		}
 		st.Members[key] = m
 	}
+}
+
+// succeed adds to the lineage.
+func (st *StreamState) succeed(a Attempt) {
+	old := st.Lineage
+	if len(old) >= maxLineage {
+		old = old[len(old)-maxLineage+1:]
+	}
+	st.Lineage = append(slices.Clone(old), Succession{Epoch: a.Epoch, From: a.From, To: a.Target, Fork: a.LastSeq})
 }
 
 // countOutage adds to what the storm brake counts: the streams of one site within one cool-down are one outage.

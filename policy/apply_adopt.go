@@ -14,7 +14,7 @@ func (st *StreamState) adopt(s *State, c Command) error {
 	a.st = st.clone() // as it was: what follows judges by it
 	for _, x := range a.plan.Members {
 		st.Members[x.ID.String()] = a.member(x, c.At)
-		if x.Role != RoleUnseen { // what its care knew is not so any more
+		if x.Role != RoleCared && x.Role != RoleUnseen {
 			delete(st.Aftercare, x.ID.String())
 		}
 	}
@@ -51,28 +51,26 @@ func (st *StreamState) endCaptures(at time.Time) {
 func (a adopter) member(x Adopted, at time.Time) MemberState {
 	m := a.st.Members[x.ID.String()]
 	m.ID = x.ID
-	if a.closes(x.ID) {
+	if x.Role == RoleCared {
+		return m
+	}
+	if a.read(x.ID) {
 		m = m.closedByPerson()
 	}
-	now := a.c.Members[x.ID.String()].Now
 	if _, seen := a.shapes[x.ID]; seen {
-		m = m.seenAs(*now, at)
+		m = m.seenAs(*a.c.Members[x.ID.String()].Now, at)
 	}
 	switch x.Role {
 	case RolePrimary:
 		return a.primary(m)
 	case RoleMirror:
-		m.Want, m.WantWrite, m.Original = nil, "", nil
-		m.Retired, m.Abandoned, m.FencedAt, m.Follows = 0, 0, time.Time{}, MemberID{}
+		return a.strays(a.mirror(m))
 	case RoleRetired:
 		return a.retired(m, at)
 	case RoleForgotten:
-		if m.Deleted { // by us: its tail may still be on its disks
-			return m
-		}
-		return MemberState{ID: m.ID, Writes: m.Writes, Promoted: m.Promoted}
+		return MemberState{ID: m.ID, Writes: m.Writes, Promoted: m.Promoted, SharesMeta: m.SharesMeta}
 	}
-	return a.stray(m)
+	return a.strays(m)
 }
 
 // closedByPerson closes the open writes to a member.
@@ -93,6 +91,12 @@ func (m MemberState) seenAs(now Snapshot, at time.Time) MemberState {
 		best.Config, best.Age = nil, 0
 		m.Best, m.BestAt = &best, at.Add(-now.Age)
 	}
+	if !now.Created.Equal(m.Created) {
+		m.Stray, m.ForkLimit, m.Follows = 0, 0, MemberID{}
+	}
+	if now.Created.Equal(m.Former) {
+		m.Former = time.Time{}
+	}
 	m.Created, m.Recreated, m.Gone, m.Deleted = now.Created, time.Time{}, false, false
 	m.Config, m.ConfigSum = now.Config, Sum(now.Config)
 	return m
@@ -101,7 +105,8 @@ func (m MemberState) seenAs(now Snapshot, at time.Time) MemberState {
 // primary makes a member the primary. One that we never wrote is left as free as an origin is; one that lacks the subjects
 // gets them by repair.
 func (a adopter) primary(m MemberState) MemberState {
-	m.Retired, m.Abandoned, m.FencedAt, m.Follows, m.Stray, m.ForkLimit = 0, 0, time.Time{}, MemberID{}, 0, 0
+	m.Retired, m.Abandoned, m.FencedAt = 0, 0, time.Time{}
+	m.Stray, m.ForkLimit, m.Follows = 0, 0, MemberID{}
 	if m.Promoted == 0 && (m.ID != a.c.Rules.Origin || !a.isBound(m.ID)) {
 		m.Promoted = a.plan.Epoch // somebody promoted it: subjects are bound, not given back
 	}
@@ -117,6 +122,15 @@ func (a adopter) primary(m MemberState) MemberState {
 	return m
 }
 
+// mirror makes a member a mirror like any other; one that we created as it is remains ours.
+func (a adopter) mirror(m MemberState) MemberState {
+	m.Retired, m.Abandoned, m.FencedAt, m.Original = 0, 0, time.Time{}, nil
+	if ours := m.Follows != (MemberID{}) && m.Want != nil && a.shapes[m.ID].Equal(*m.Want); !ours {
+		m.Want, m.WantWrite, m.Follows = nil, "", MemberID{}
+	}
+	return m
+}
+
 // wantAsIs wants a member as it is: by the write whose mark it bears, or by none.
 func (m MemberState) wantAsIs(shape Shape) MemberState {
 	m.Want, m.WantWrite = &shape, StampOf(m.Config).Write
@@ -128,6 +142,10 @@ func (m MemberState) wantAsIs(shape Shape) MemberState {
 
 // retired makes a member one that is fenced whenever it answers.
 func (a adopter) retired(m MemberState, at time.Time) MemberState {
+	m.Stray, m.Follows = 0, MemberID{}
+	if !a.samePrimary() {
+		m.ForkLimit = 0
+	}
 	if m.Retired == 0 {
 		m.Retired, m.ForkLimit, m.Follows = a.plan.Epoch, 0, MemberID{}
 	}
@@ -149,17 +167,51 @@ func (a adopter) retired(m MemberState, at time.Time) MemberState {
 	return m
 }
 
-// stray marks a mirror that followed the primary of before: its name alone does not make it a copy of the new one, even if
+// strays marks a mirror that followed the primary of before: its name alone does not make it a copy of the new one, even if
 // that bears the same. Its next incarnation is a mirror of the new one.
-func (a adopter) stray(m MemberState) MemberState {
-	before, old := a.st.Members[m.ID.String()], a.st.Members[a.st.Primary.String()]
-	now := a.c.Members[a.plan.Primary.String()].Now
-	same := a.plan.Primary == a.st.Primary && (old.Created.IsZero() || old.Created.Equal(now.Created))
-	if same || m.Created.IsZero() || !m.Created.Equal(before.Created) {
-		return m
+func (a adopter) strays(m MemberState) MemberState {
+	before, same := a.st.Members[m.ID.String()], a.samePrimary()
+	if !same {
+		m.ForkLimit = 0 // where it parts from the new primary is not known
 	}
-	if directMirror(a.st, a.c.Rules, m.ID, &Snapshot{Config: m.Config}) {
-		m.Stray, m.ForkLimit = a.plan.Epoch, 0
+	switch remade := m.Created.IsZero() || !m.Created.Equal(before.Created); {
+	case remade && a.st.besidePrimary(a.plan.Primary, m.ID, m.Config):
+		m.Stray = a.plan.Epoch
+	case remade || same:
+	case before.Stray > 0 || m.Follows == a.st.Primary || directMirror(a.st, a.c.Rules, m.ID, &Snapshot{Config: m.Config}):
+		m.Stray = a.plan.Epoch
 	}
 	return m
+}
+
+// samePrimary reports that the primary is the one that it was, in the same incarnation.
+func (a adopter) samePrimary() bool {
+	old, now := a.st.Members[a.st.Primary.String()], a.c.Members[a.plan.Primary.String()].Now
+	return a.plan.Primary == a.st.Primary && (old.Created.IsZero() || old.Created.Equal(now.Created))
+}
+
+// alone reports that a member is left as it is, in whatever is under way to it: we deleted it, or its care goes on since
+// nobody has changed it, nor the primary.
+func (a adopter) alone(id MemberID) bool {
+	key := id.String()
+	m, r := a.st.Members[key], a.c.Members[key]
+	_, cared := a.st.Aftercare[key]
+	_, deleting := m.openOf(WriteDelete)
+	switch {
+	case id == a.plan.Primary || id == a.st.Primary:
+		return false
+	case r.Evidence == NotFound && (m.Deleted || cared && deleting):
+		return true
+	case !cared || !a.samePrimary() || r.Evidence == NotFound:
+		return false
+	case r.Reachable() && r.Now != nil:
+		if !r.Now.Created.Equal(m.Created) && !m.madeBy(*r.Now) {
+			return false
+		}
+		m.Config = r.Now.Config
+	}
+	st := a.st.clone()
+	st.Members[key] = m
+	k, _ := stand(st, id)
+	return k != foreign && k != lost
 }

@@ -86,7 +86,7 @@ func (st *StreamState) beginCare(s *State, cmd Command) error {
 		}
 	}
 	if a := st.Last; a != nil && a.planned() && a.From == r.Member && a.Epoch == m.Retired {
-		c.Asked, c.By = true, "switchover"
+		c.Asked, c.By = true, BySwitchover
 	}
 	if m.Before = m.Original; r.Kind == CareRepoint || len(m.Before) == 0 {
 		m.Before = m.Config
@@ -104,7 +104,10 @@ func (st *StreamState) askCare(s *State, cmd Command) error {
 	if !begun {
 		return refuse("%s is not back yet, or its tail is not archived: it can be made a mirror then", r.Member)
 	}
-	c.Asked, c.By = true, cmd.By
+	if len(r.Place) > 0 && (c.Phase == PhaseCreate || c.Phase == PhaseCatchUp) {
+		return refuse("%s is being made anew already, where it was", r.Member)
+	}
+	c.Asked, c.By = true, r.By
 	if len(r.Place) > 0 {
 		c.Place = r.Place
 	}
@@ -164,8 +167,7 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 func (st *StreamState) salvaged(c Aftercare) {
 	a := Archive{Tail: *c.Tail, Member: c.Member, Epoch: c.Epoch, Again: c.Again}
 	st.Archives = slices.Clone(st.Archives)
-	same := func(o Archive) bool { return o.Member == a.Member && o.Epoch == a.Epoch && o.Again == a.Again }
-	if i := slices.IndexFunc(st.Archives, same); i >= 0 {
+	if i := slices.IndexFunc(st.Archives, func(o Archive) bool { return o.of(c) }); i >= 0 {
 		st.Archives[i] = a
 		return
 	}
@@ -176,7 +178,7 @@ func (st *StreamState) salvaged(c Aftercare) {
 func (st *StreamState) replayed(c Aftercare, r *Replay) {
 	st.Archives = slices.Clone(st.Archives)
 	for i, a := range st.Archives {
-		if a.Member == c.Member && a.Epoch == c.Epoch {
+		if a.of(c) {
 			st.Archives[i].Replay = r
 		}
 	}
@@ -209,7 +211,7 @@ func (st *StreamState) mayOpenInCare(c Aftercare, w Write, m MemberState) error 
 		return refuse("%s is being made anew", other)
 	case w.Kind == WriteSeal && m.Retired == 0:
 		return refuse("%s was not replaced", w.Member)
-	case w.Kind == WriteDelete && c.Tail == nil && !again && m.Stray+m.Retired > 0:
+	case w.Kind == WriteDelete && c.Tail == nil && !again && m.differs():
 		return refuse("the tail of %s is not archived", w.Member)
 	case w.Kind == WriteCreate && !m.Deleted:
 		return refuse("%s is not deleted", w.Member)
@@ -289,6 +291,11 @@ type Archive struct {
 	Again  int      `json:"again,omitempty"` // see Aftercare
 	// Replay is what became of its messages when it was published again by itself; nil when it was not.
 	Replay *Replay `json:"replay,omitempty"`
+}
+
+// of reports that a care has made the archive.
+func (a Archive) of(c Aftercare) bool {
+	return a.Member == c.Member && a.Epoch == c.Epoch && a.Again == c.Again
 }
 
 // Replay counts what became of an archive's messages; the counts add up to all of them.

@@ -109,10 +109,12 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 				m.Recreated, m.Gone = s.Created, m.Gone && s != r.Now
 				continue
 			}
-			m.Best, m.BestAt, m.Config, m.ConfigSum = nil, time.Time{}, nil, ""
 			if m.Want == nil {
-				m.Stray, m.ForkLimit, m.Follows = 0, 0, MemberID{}
+				m.Stray, m.ForkLimit, m.Follows = st.strayOf(m, *s), 0, MemberID{}
 			}
+			m.Best, m.BestAt, m.Config, m.ConfigSum = nil, time.Time{}, nil, ""
+		} else if m.Created.IsZero() && m.Want == nil { // seen for the first time
+			m.Stray = st.strayOf(m, *s)
 		}
 		m.Created = s.Created
 		if s == r.Now {
@@ -147,11 +149,38 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 // madeBy reports that an answer bears the create that the log wants: one that was sent twice may make the member twice, if
 // a late delete comes in between.
 func (m MemberState) madeBy(s Snapshot) bool {
-	raw := s.Config
-	if raw == nil && s.ConfigSum == m.ConfigSum {
-		raw = m.Config
+	return m.Want != nil && m.Want.Kind == ShapeMirror && m.WantWrite != "" && StampOf(s.rawOr(m)).Write == m.WantWrite
+}
+
+// rawOr is the snapshot's config, which is left out where the log has it.
+func (s Snapshot) rawOr(m MemberState) json.RawMessage {
+	if s.Config == nil && s.ConfigSum == m.ConfigSum {
+		return m.Config
 	}
-	return m.Want != nil && m.Want.Kind == ShapeMirror && m.WantWrite != "" && StampOf(raw).Write == m.WantWrite
+	return s.Config
+}
+
+// strayOf is the newest epoch for a mirror, new to us, that follows a member which is not the primary, else 0.
+func (st StreamState) strayOf(m MemberState, s Snapshot) uint64 {
+	if st.besidePrimary(st.Primary, m.ID, s.rawOr(m)) {
+		return st.Epoch
+	}
+	return 0
+}
+
+// besidePrimary reports that a mirror, made by somebody, follows a member that is not the primary: what it copies from there
+// the primary may lack.
+func (st StreamState) besidePrimary(primary, id MemberID, raw json.RawMessage) bool {
+	shape, err := ShapeOf(raw)
+	if err != nil || shape.Kind != ShapeMirror || shape.Upstream == primary.Stream {
+		return false
+	}
+	for _, m := range st.Members {
+		if m.ID != id && m.ID.Stream == shape.Upstream {
+			return true
+		}
+	}
+	return false
 }
 
 func otherUpstream(old, now json.RawMessage) bool {

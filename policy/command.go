@@ -26,6 +26,7 @@ type Command struct {
 	Care     *CareCommand     `json:"care,omitempty"`
 	Carry    *CarryCommand    `json:"carry,omitempty"`
 	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
+	Source   *SourceCommand   `json:"source,omitempty"`
 	// All are taken together, in their order, or none is. They hold no others, and are stamped by this one.
 	All []Command `json:"all,omitempty"`
 }

@@ -45,19 +45,32 @@ func Decide(rules Rules, hash, node string, s State, name string) Action {
 		return Action{Kind: ActWait, Reason: reasonf(ConfigMismatch, "stream %s is not in the config", name)}
 	}
 	q := &question{rules: rules, hash: hash, node: node, state: s, st: s.Stream(sr), sr: sr}
-	if q.st.Attempt != nil {
+	if q.st.Attempt != nil && !q.st.fencedAhead() {
 		return decideRunning(q)
 	}
 	q.override = s.liveOverride(name)
 	q.candidates = Candidates(q.st, sr)
 	for _, g := range gates {
 		if reason, pass := g(q); !pass {
-			return Action{Kind: ActWait, Reason: reason, Candidates: q.candidates, WouldHave: reason.Code == AlertOnly}
+			return decideStopped(q, reason)
 		}
 	}
 	a := q.attempt()
 	return Action{Kind: ActBegin, Attempt: &a, Candidates: q.candidates,
 		Reason: reasonf(InProgress, "%s has been down for %s: failing over to %s", q.st.Primary, q.st.Clock.Outage, q.target.ID)}
+}
+
+// decideStopped is what there is to do while a gate says no to a failover: park its origin ahead of the threshold, or see to
+// one that is parked so.
+func decideStopped(q *question, r Reason) Action {
+	if q.st.fencedAhead() {
+		return Action{Kind: ActStep, Reason: r, Candidates: q.candidates}
+	}
+	if a, ok := q.fenceAhead(); ok {
+		return Action{Kind: ActBegin, Attempt: &a, Candidates: q.candidates,
+			Reason: reasonf(InProgress, "%s has been down for %s: it is fenced ahead of the threshold", q.st.Primary, q.st.Clock.Outage)}
+	}
+	return Action{Kind: ActWait, Reason: r, Candidates: q.candidates, WouldHave: r.Code == AlertOnly}
 }
 
 func decideRunning(q *question) Action {
@@ -119,7 +132,7 @@ func (q *question) trigger() string {
 	switch {
 	case q.override != nil:
 		return q.override.ID
-	case q.sr.Mode == ModeManual:
+	case q.sr.Mode == ModeManual && q.st.Approval != nil:
 		return "approval by " + q.st.Approval.By
 	}
 	return "threshold"

@@ -19,6 +19,8 @@ func Ensure(st StreamState, node string, v Views) Move {
 		return e.confirm()
 	case PhaseFence:
 		return e.fence()
+	case PhaseFenced:
+		return e.fenced()
 	case PhaseDrain:
 		return e.drain()
 	case PhasePromote:
@@ -138,6 +140,9 @@ func (e ensurer) fenceSeparate() Move {
 func (e ensurer) fenceShared() Move {
 	if e.from().Evidence != Offline {
 		return e.send(WritePark, e.a.From)
+	}
+	if e.a.Kind == KindFence {
+		return e.result(OutcomeAbort, UnreleasableReason(e.a.From)) // to be decided by the failover
 	}
 	if e.a.Rules.Release != ReleaseDelete {
 		return e.result(OutcomeWaiting, UnreleasableReason(e.a.From))

@@ -218,7 +218,7 @@ func (s State) otherOutages(site string, within time.Duration, r StreamRules) []
 	counted := slices.Clone(sites)
 	for _, name := range sortedKeys(s.Streams) {
 		a := s.Streams[name].Attempt
-		if a != nil && a.From.Site != site && !slices.Contains(counted, a.From.Site) {
+		if a != nil && a.Kind != KindFence && a.From.Site != site && !slices.Contains(counted, a.From.Site) {
 			counted, sites = append(counted, a.From.Site), append(sites, a.From.Site)
 		}
 	}

@@ -73,6 +73,9 @@ const (
 	MoveFreeze  MoveKind = "freeze"
 	MoveCarry   MoveKind = "carry"
 	MoveRelease MoveKind = "release"
+	// MoveSource logs what came of a sourcing stream, MoveTrace has its messages read for how far it got.
+	MoveSource MoveKind = "source"
+	MoveTrace  MoveKind = "trace"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -84,5 +87,6 @@ type Move struct {
 	Result ResultCommand
 	Care   CareCommand
 	Carry  CarryCommand
+	Source SourceCommand
 	MaxIDs int
 }

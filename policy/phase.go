@@ -7,6 +7,7 @@ type Phase string
 const (
 	PhaseConfirm   Phase = "confirm"
 	PhaseFence     Phase = "fence"
+	PhaseFenced    Phase = "fenced"
 	PhaseDrain     Phase = "drain"
 	PhasePromote   Phase = "promote"
 	PhaseSeed      Phase = "seed"
@@ -41,6 +42,8 @@ type PhaseRow struct {
 	HoldStops bool
 	// SwitchoverOnly rows are skipped by a failover.
 	SwitchoverOnly bool
+	// FenceOnly rows are those of a fence ahead of the threshold alone.
+	FenceOnly bool
 	// Seeding rows are skipped by an attempt that seeds no message ids.
 	Seeding bool
 	// Carrying rows are skipped by a failover that knows of no consumers.
@@ -51,7 +54,8 @@ type PhaseRow struct {
 
 var phaseTable = []PhaseRow{
 	{Phase: PhaseConfirm, Next: PhaseFence, Abortable: true, HoldStops: true},
-	{Phase: PhaseFence, Next: PhaseDrain, Abortable: true, HoldStops: true},
+	{Phase: PhaseFence, Next: PhaseFenced, Abortable: true, HoldStops: true},
+	{Phase: PhaseFenced, Next: PhaseDrain, Abortable: true, FenceOnly: true},
 	{Phase: PhaseDrain, Next: PhasePromote, Abortable: true, SwitchoverOnly: true},
 	{Phase: PhasePromote, Next: PhaseSeed, Abortable: true}, // until a promote is logged, see Apply
 	{Phase: PhaseSeed, Next: PhaseConsumers, Seeding: true},
@@ -85,7 +89,7 @@ func (p Phase) Row() PhaseRow {
 // next is the phase that follows in an attempt.
 func (a *Attempt) next() Phase {
 	n := a.Phase.Row().Next
-	for r := n.Row(); r.SwitchoverOnly && !a.planned() || r.Seeding && a.Seeds() == 0 || r.Carrying && !a.carries(); r = n.Row() {
+	for r := n.Row(); r.FenceOnly && a.Kind != KindFence || r.SwitchoverOnly && !a.planned() || r.Seeding && a.Seeds() == 0 || r.Carrying && !a.carries(); r = n.Row() {
 		n = r.Next
 	}
 	return n

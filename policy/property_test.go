@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,10 +53,11 @@ func drawCommand(t *rapid.T, s State) Command {
 	id := rapid.SampledFrom(ids)
 	st := s.Streams["EVENTS"]
 	epoch := st.Epoch + rapid.Uint64Range(0, 2).Draw(t, "epoch")
-	phase := rapid.SampledFrom([]Phase{"", PhaseConfirm, PhaseFence, PhasePromote, PhaseBind, PhaseVerify, PhaseAborting, PhaseDone})
-	kind := rapid.SampledFrom([]WriteKind{WritePark, WriteUnpark, WritePromote, WriteBind, WriteDelete}).Draw(t, "kind")
+	phase := rapid.SampledFrom([]Phase{"", PhaseConfirm, PhaseFence, PhasePromote, PhaseBind, PhaseVerify, PhaseAborting, PhaseDone,
+		PhaseSeal, PhaseArchive, PhaseArchived, PhaseDelete, PhaseCreate, PhaseCatchUp})
+	kind := rapid.SampledFrom([]WriteKind{WritePark, WriteUnpark, WritePromote, WriteBind, WriteDelete, WriteSeal, WriteCreate}).Draw(t, "kind")
 	c := Command{Version: FormatVersion, At: time.Unix(rapid.Int64Range(0, 1e6).Draw(t, "at"), 0).UTC(), By: "wd"}
-	switch rapid.IntRange(0, 8).Draw(t, "what") {
+	switch rapid.IntRange(0, 9).Draw(t, "what") {
 	case 0:
 		a := Attempt{Epoch: epoch, From: id.Draw(t, "from"), Target: id.Draw(t, "target"), Subjects: []string{"events.>"}}
 		c.Begin = &BeginCommand{Stream: "EVENTS", Term: st.Clock.Term, Round: st.Clock.Round, Attempt: a}
@@ -71,12 +73,29 @@ func drawCommand(t *rapid.T, s State) Command {
 		c.Hold = &HoldCommand{Stream: rapid.SampledFrom([]string{"", "EVENTS", "OTHER"}).Draw(t, "stream"), Held: rapid.Bool().Draw(t, "held"), Version: rapid.Uint64Range(0, 2).Draw(t, "version")}
 	case 5:
 		c.Override = &OverrideCommand{Override: Override{ID: "o", By: "op"}}
+	case 9:
+		c.Care = drawCare(t, st, id.Draw(t, "member"))
 	case 8:
 		c.Adopt = drawAdoption(t, st)
 	case 6:
 		r := rapid.SampledFrom([]Agreement{AgreedUp, AgreedDown, AgreedParked, NotAgreed}).Draw(t, "agreement")
 		c.Round = &RoundCommand{Term: st.Clock.Term + rapid.Uint64Range(0, 1).Draw(t, "term"), Number: st.Clock.Round + rapid.Uint64Range(0, 2).Draw(t, "number"),
 			Streams: map[string]StreamRound{"EVENTS": {Agreement: r, Elapsed: time.Second, Members: st.Round.Members}}, Intervals: map[string]time.Duration{"EVENTS": time.Second}}
+	}
+	return c
+}
+
+// drawCare draws what a leader might say of the care of a member, mostly of one that is under way.
+func drawCare(t *rapid.T, st StreamState, id MemberID) *CareCommand {
+	now := st.Aftercare[id.String()]
+	c := &CareCommand{Stream: "EVENTS", Member: id, Epoch: now.Epoch, Phase: now.Phase, By: "op",
+		Kind:    rapid.SampledFrom([]CareKind{CareReturn, CareRepoint}).Draw(t, "care"),
+		Outcome: rapid.SampledFrom([]Outcome{OutcomeDone, OutcomeDone, OutcomeBegin, OutcomeAsk, OutcomeAgain, OutcomeWaiting, "other"}).Draw(t, "outcome")}
+	if now.Phase == "" {
+		c.Epoch = st.Epoch
+	}
+	if rapid.Bool().Draw(t, "account") {
+		c.Tail = &Tail{Messages: rapid.Uint64Range(0, 2).Draw(t, "messages")}
 	}
 	return c
 }
@@ -95,9 +114,9 @@ func started(t *testing.T) State {
 // TestApplyIsTotalAndPure: whatever command comes, Apply takes or refuses it, leaves its argument alone, and comes to
 // the same on a replica that was restored from a snapshot in between.
 func TestApplyIsTotalAndPure(t *testing.T) {
-	first := started(t)
+	firsts := []State{started(t), cared(t)}
 	rapid.Check(t, func(t *rapid.T) {
-		s := first
+		s := rapid.SampledFrom(firsts).Draw(t, "first")
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			c := drawCommand(t, s)
 			before := encoded(t, s)
@@ -124,12 +143,12 @@ func TestApplyIsTotalAndPure(t *testing.T) {
 	})
 }
 
-// TestPromisesOfTheLog: no commands, in whatever order, begin without agreement, end an epoch twice, or change the target
-// of an epoch that has opened its promote.
+// TestPromisesOfTheLog: no commands, in whatever order, begin without agreement, end an epoch twice, change the target of an
+// epoch that has opened its promote, or delete what is not archived.
 func TestPromisesOfTheLog(t *testing.T) {
-	first := started(t)
+	firsts := []State{started(t), cared(t)}
 	rapid.Check(t, func(t *rapid.T) {
-		s := first
+		s := rapid.SampledFrom(firsts).Draw(t, "first")
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			c := drawCommand(t, s)
 			next, err := Apply(s, c)
@@ -143,6 +162,12 @@ func TestPromisesOfTheLog(t *testing.T) {
 			if a := was.Attempt; a != nil && a.PromoteOpened {
 				if b := is.Attempt; b != nil && (b.Target != a.Target || b.Phase == PhaseAborting) {
 					t.Fatalf("the promote of %s was opened; now %+v", a.Target, b)
+				}
+			}
+			if c.Open != nil && c.Open.Write.Kind == WriteDelete && was.Attempt == nil {
+				key := c.Open.Write.Member.String()
+				if m := was.Members[key]; m.differs() && !m.Deleted && was.Aftercare[key].Tail == nil {
+					t.Fatalf("%s may hold what %s does not, is not archived, and is to be deleted", key, was.Primary)
 				}
 			}
 			if c.Result != nil && (was.Attempt == nil || c.Result.Epoch != was.Attempt.Epoch || c.Result.Phase != was.Attempt.Phase) {
@@ -173,11 +198,51 @@ func roundTrip(t interface{ Fatal(...any) }, c Command) Command {
 	return d
 }
 
+// cared is a state in the midst of what follows a failover: one member has rejoined and is being switched back to, another
+// one is ahead of the new primary.
+func cared(t *testing.T) State {
+	p := newPlay(t)
+	for line := range strings.Lines(`set domains=on repoint=auto rejoin=auto east/EVENTS.last_seq=1007 eu/E.last_seq=1003 promote-eu/E=never
+round
+set wd-east=timeout wd-west=timeout wd-eu=timeout east/EVENTS=timeout
+rounds 6 1s
+run
+set wd-east=answered wd-west=answered wd-eu=answered east/EVENTS=back
+round
+repair east/EVENTS
+reply ok
+round
+care east/EVENTS
+ask east/EVENTS
+care east/EVENTS
+reply ok
+care east/EVENTS
+care east/EVENTS archive 7 1000
+set repoint=report
+rejoin east/EVENTS
+set repoint=auto
+round
+care eu/E
+care eu/E archive 3 1000
+set east/EVENTS.active=200ms
+round
+switchover east 30s
+ensure
+ensure
+reply ok
+set running=31s
+ensure`) {
+		words := strings.Fields(line)
+		p.do(words[0], words[1:])
+	}
+	return p.state
+}
+
 // TestPersistedForm pins the bytes of a state: a change of the format must be seen, and get a new version.
 func TestPersistedForm(t *testing.T) {
 	p := newPlay(t)
 	s := started(t)
-	b, err := json.MarshalIndent(map[string]any{"state": s, "command": Command{Version: FormatVersion, At: p.now, By: "wd-west",
+	b, err := json.MarshalIndent(map[string]any{"state": s, "afterwards": cared(t), "command": Command{Version: FormatVersion, At: p.now, By: "wd-west",
 		Hold: &HoldCommand{Stream: "EVENTS", Held: true, Version: 3, By: "op"}}}, "", " ")
 	if err != nil {
 		t.Fatal(err)

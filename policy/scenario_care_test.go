@@ -156,6 +156,7 @@ func (p *scene) planned(v *Views) {
 
 // care asks for the next move of the care of a member and makes it in the log.
 func (p *scene) care(key string, args []string) []string {
+	p.search()
 	st, sr, id := p.state.Streams["EVENTS"], p.rules.Streams["EVENTS"], memberOf(key)
 	if !slices.Contains(Cares(p.state, sr), id) {
 		return []string{"not cared for now"}
@@ -176,6 +177,16 @@ func (p *scene) care(key string, args []string) []string {
 		return p.opens(m, st.Aftercare[key].Phase)
 	}
 	return []string{"nothing to do"}
+}
+
+// search finds no stream that sources from a replaced primary, at any site.
+func (p *scene) search() {
+	st := p.state.Streams["EVENTS"]
+	for key := range p.members {
+		if site := memberOf(key).Site; st.Scans[site].Epoch < st.succession().Epoch {
+			p.propose(Command{Source: &SourceCommand{Stream: "EVENTS", Epoch: st.Epoch, Site: site}})
+		}
+	}
 }
 
 func (p *scene) careViews(st StreamState, key string, args []string) CareViews {

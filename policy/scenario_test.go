@@ -198,6 +198,8 @@ func (p *scene) set(args []string) []string {
 			sr.Mode = Mode(value)
 		case key == "threshold":
 			sr.Threshold = p.duration(value)
+		case key == "fence_after":
+			sr.FenceAfter = p.duration(value)
 		case key == "max_loss":
 			sr.MaxLoss = p.number(value)
 		case key == "origin":

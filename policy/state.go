@@ -100,6 +100,12 @@ type StreamState struct {
 	// Lost counts the messages that were given up with an origin that was deleted unread (release: delete): at least so many,
 	// until a copy of its store is salvaged.
 	Lost uint64 `json:"lost,omitempty"`
+	// Lineage are the changes of the primary, oldest first, at most maxLineage.
+	Lineage []Succession `json:"lineage,omitempty"`
+	// Sourcing are the streams that have a replaced primary among their sources, by MemberID.String(); Scans says, by site,
+	// when they were searched for.
+	Sourcing map[string]Sourcing `json:"sourcing,omitempty"`
+	Scans    map[string]Scan     `json:"scans,omitempty"`
 	// DualCapture are the measured times in which a retired origin took messages, too.
 	DualCapture []Capture `json:"dual_capture,omitempty"`
 }
@@ -183,10 +189,12 @@ type Approval struct {
 // AttemptKind says what an attempt is for.
 type AttemptKind string
 
-// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives.
+// The kinds of attempt: a failover replaces an origin that is gone, a switchover one that lives; a fence only parks one that
+// is gone, ahead of the threshold.
 const (
 	KindFailover   AttemptKind = "failover"
 	KindSwitchover AttemptKind = "switchover"
+	KindFence      AttemptKind = "fence"
 )
 
 // Attempt is one failover or switchover, from its begin to its end.

@@ -12,9 +12,9 @@ const mayLag = 500
 // planned reports that the attempt replaces a primary that lives.
 func (a *Attempt) planned() bool { return a.Kind == KindSwitchover }
 
-// mustGoOn reports that a hold comes too late: the primary of a switchover may be parked, and nobody else takes its
-// subjects until the attempt ends, one way or the other.
-func (a *Attempt) mustGoOn() bool { return a.planned() && a.ParkOpened }
+// mustGoOn reports that a hold comes too late: the primary of a switchover, or one that was fenced ahead of the threshold, may
+// be parked, and nobody else takes its subjects until the attempt ends, one way or the other.
+func (a *Attempt) mustGoOn() bool { return (a.planned() || a.Kind == KindFence) && a.ParkOpened }
 
 // PlanSwitchover says what a switchover to a site would be, or why there is none now. It has the gates of a failover that
 // make sense while the primary lives, in the same order.

@@ -24,3 +24,12 @@ func evidenceList(votes []Vote) string {
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// adoptRemedy ends the reason of a stream that waits for a person.
+func adoptRemedy(r Reason, stream string) Reason {
+	switch r.Code {
+	case ChangedOutside, StateLost, OriginDeleted, OriginRecreated:
+		r.Text += fmt.Sprintf("; undo that, or take it over: `understudy adopt %s`", stream)
+	}
+	return r
+}

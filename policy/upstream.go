@@ -1,6 +1,9 @@
 package policy
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // prefixTo is the API prefix by which a mirror at one member's place reaches another member: none in the same meta group,
 // else that of the other's domain.
@@ -43,4 +46,26 @@ func (st StreamState) connected(a, b MemberID) bool {
 		}
 	}
 	return false
+}
+
+// PlaceAt is the placement that a member gets when it is made anew at another site of its meta group, under its own name: that
+// of the member which lives there. nil with an empty Reason leaves its own.
+func (st StreamState) PlaceAt(id MemberID, site string) (json.RawMessage, Reason) {
+	if site == "" || site == id.Site {
+		return nil, Reason{}
+	}
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		switch {
+		case m.ID.Site != site:
+			continue
+		case !st.connected(id, m.ID):
+			return nil, reasonf(WrongUpstream, "%s lives in another meta group than %s: a stream moves within one only", m.ID, id)
+		}
+		if place := mustParse(m.Config)["placement"]; len(place) > 0 && string(place) != "null" {
+			return place, Reason{}
+		}
+		return nil, reasonf(WrongUpstream, "%s has no placement that tells where %s is", m.ID, site)
+	}
+	return nil, reasonf(WrongUpstream, "no member of %s is at %s", st.Name, site)
 }

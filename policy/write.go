@@ -45,6 +45,9 @@ const (
 	WriteDelete  WriteKind = "delete"
 	WriteSeal    WriteKind = "seal"
 	WriteCreate  WriteKind = "create"
+	// Of a stream that sources from a replaced primary: the source is taken out, and put back for the new one.
+	WriteHalt   WriteKind = "halt"
+	WriteResume WriteKind = "resume"
 )
 
 // repeatable reports whether the same write may be sent again while its outcome is unknown. A late second copy of

@@ -40,6 +40,7 @@ func (t *term) act(ctx context.Context, names []string) error {
 		}
 		t.repair(ctx, name)
 		t.care(ctx, name)
+		t.sources(ctx, name)
 		return nil
 	})
 	for _, name := range rules.StreamNames() {
@@ -191,6 +192,19 @@ func (t *term) care(ctx context.Context, name string) {
 			}
 		})
 	}
+}
+
+// sources gives the streams that source from a replaced primary a worker.
+func (t *term) sources(ctx context.Context, name string) {
+	rules := t.s.Rules()
+	if work := policy.SourcesDue(t.s.replica.State(), rules, name); len(work.Sites)+len(work.Streams) == 0 {
+		return
+	}
+	t.worker(name+" sources", func() {
+		if err := t.hands.Sources(ctx, rules, name); err != nil && ctx.Err() == nil {
+			t.s.log.Warn("sources not finished", "stream", name, "error", err)
+		}
+	})
 }
 
 // worker runs f unless one with the same key runs already. The term waits for it.

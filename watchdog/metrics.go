@@ -32,7 +32,7 @@ func newMetrics(r *prometheus.Registry, s *service) *metrics {
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "decisions_total",
 			Help: "Evaluations of this node as leader, by reason."}, []string{"stream", "reason"}),
 		failovers: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "failovers_total",
-			Help: "Failovers that ended while this node led, by result."}, []string{"stream", "kind", "result"}),
+			Help: "Failovers, switchovers and fences ahead of the threshold that ended while this node led, by result."}, []string{"stream", "kind", "result"}),
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "failover_phase_seconds",
 			Help: "Time that a phase took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"phase"}),
 		probes: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "probe_seconds",
@@ -79,6 +79,10 @@ func (m *metrics) told(s policy.State, e policy.Entry) {
 		m.count(m.failovers, e.Stream, "failover", "completed")
 	case "failover_aborted":
 		m.count(m.failovers, e.Stream, "failover", "aborted")
+	case "fence_completed":
+		m.count(m.failovers, e.Stream, "fence", "completed")
+	case "fence_aborted":
+		m.count(m.failovers, e.Stream, "fence", "aborted")
 	case "switchover_completed":
 		m.count(m.failovers, e.Stream, "switchover", "completed")
 	case "switchover_aborted":

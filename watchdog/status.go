@@ -182,7 +182,7 @@ func (b streamBuilder) build() api.StreamStatus {
 		Name: b.sr.Name, Mode: b.sr.Mode, Epoch: b.st.Epoch, Primary: b.st.Primary, Reason: b.reason(shown),
 		OutageMS: b.st.Clock.Outage.Milliseconds(), ThresholdMS: b.sr.Threshold.Milliseconds(), LossLimit: b.sr.MaxLoss,
 		Held: b.st.Hold.Held, HeldBy: b.st.Hold.By, WouldHave: b.st.WouldHave, Attempt: b.st.Attempt, Last: b.st.Last,
-		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Aftercare: b.aftercare(),
+		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Aftercare: b.aftercare(), Sourcing: b.sourcing(),
 	}
 	_, span := b.st.Captured()
 	s.DualCaptureMS = span.Milliseconds()
@@ -221,7 +221,7 @@ func (b streamBuilder) stateName(code policy.Code) string {
 	switch {
 	case b.st.Attempt != nil && b.st.Attempt.Kind == policy.KindSwitchover:
 		return api.StateSwitchingOver
-	case b.st.Attempt != nil:
+	case b.st.Attempt != nil && b.st.Attempt.Kind != policy.KindFence: // which may still be taken back
 		return api.StateFailingOver
 	case b.state.Hold.Held || b.st.Hold.Held:
 		return api.StateHeld
@@ -257,10 +257,23 @@ func (b streamBuilder) aftercare() []api.CareStatus {
 	return list
 }
 
-// rejoining says whether a member is being made a mirror of the primary again.
+// sourcing are the streams that source, or did, from a replaced primary, in the order of their names; their writes are left
+// out.
+func (b streamBuilder) sourcing() []policy.Sourcing {
+	var list []policy.Sourcing
+	for _, key := range sortedNames(b.st.Sourcing) {
+		c := b.st.Sourcing[key]
+		c.Writes = nil
+		list = append(list, c)
+	}
+	return list
+}
+
+// rejoining says whether a member is being made a mirror of the primary again. One that has yet to be deleted, and waits for
+// another member, may do so for as long as a site is away.
 func (b streamBuilder) rejoining() bool {
 	for _, c := range b.st.Aftercare {
-		if c.Phase == policy.PhaseDelete || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
+		if c.Phase == policy.PhaseDelete && c.Waiting.Code != policy.Unreachable || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
 			return true
 		}
 	}

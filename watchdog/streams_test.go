@@ -25,6 +25,8 @@ type stream struct {
 	onlyWest bool
 	extra    string // a further line of its config
 	origin   func(*jetstream.StreamConfig)
+	// make creates a group of another shape, such as a bucket's, and returns it as the watchdogs' config has it.
+	make func(*testing.T, *world) grouplab.Stream
 }
 
 func mirrorName(name, site string) string { return name + "_" + strings.ToUpper(site) }

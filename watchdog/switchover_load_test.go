@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ const (
 // with the same Nats-Msg-Id until it is.
 type load struct {
 	stream  string
+	pace    time.Duration
 	clients []jetstream.JetStream
 	sent    []int // by publisher: the number of its last acked message
 
@@ -39,10 +41,10 @@ type load struct {
 }
 
 // newLoad connects two publishers to each of two sites.
-func (w *world) newLoad(t *testing.T, stream string) *load {
+func (w *world) newLoad(t *testing.T, stream string, sites ...string) *load {
 	t.Helper()
-	l := &load{stream: stream, by: map[string]int{}}
-	for _, site := range []string{"east", "west", "east", "west"} {
+	l := &load{stream: stream, pace: loadPace, by: map[string]int{}}
+	for _, site := range slices.Concat(sites, sites) {
 		nc, err := w.lab.Connect(w.ctx, site, site, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +84,7 @@ func (l *load) stop() {
 
 // publish goes on until stopped ends, and then until its message is acked or the test's time is up.
 func (l *load) publish(stopped, ctx context.Context, p int) {
-	tick := time.NewTicker(loadPace)
+	tick := time.NewTicker(l.pace)
 	defer tick.Stop()
 	for stopped.Err() == nil {
 		m := nats.NewMsg(fmt.Sprintf("%s.p%d", subject(l.stream), p))
@@ -138,7 +140,16 @@ func (l *load) gap(from int) (longest time.Duration) {
 // check reads a stream and finds in it every acked message once, and each publisher's in the order of their numbers.
 func (l *load) check(t *testing.T, w *world, site, name string) {
 	t.Helper()
-	var lost, doubled, reordered int
+	acked, lost, doubled, reordered := l.tally(t, w, site, name)
+	t.Logf("%s: %d acked, %d lost, %d duplicated, %d reordered", name, acked, lost, doubled, reordered)
+	if acked == 0 || lost+doubled+reordered > 0 {
+		t.Errorf("%s at %s: of %d acked messages %d are lost, %d duplicated, %d reordered", name, site, acked, lost, doubled, reordered)
+	}
+}
+
+// tally counts what the publishers were acked, and what became of it in a stream.
+func (l *load) tally(t *testing.T, w *world, site, name string) (acked, lost, doubled, reordered int) {
+	t.Helper()
 	held := make([]map[int]bool, len(l.sent))
 	newest := make([]int, len(l.sent))
 	for _, id := range w.ids(t, site, name) {
@@ -154,7 +165,6 @@ func (l *load) check(t *testing.T, w *world, site, name string) {
 		}
 		held[p][n], newest[p] = true, max(newest[p], n)
 	}
-	acked := 0
 	for p, last := range l.sent {
 		acked += last
 		for n := 1; n <= last; n++ {
@@ -163,10 +173,7 @@ func (l *load) check(t *testing.T, w *world, site, name string) {
 			}
 		}
 	}
-	t.Logf("%s: %d acked, %d lost, %d duplicated, %d reordered", name, acked, lost, doubled, reordered)
-	if acked == 0 || lost+doubled+reordered > 0 {
-		t.Errorf("%s at %s: of %d acked messages %d are lost, %d duplicated, %d reordered", name, site, acked, lost, doubled, reordered)
-	}
+	return acked, lost, doubled, reordered
 }
 
 func publisherOf(t *testing.T, id string) (p, n int) {

@@ -46,7 +46,7 @@ func TestSwitchover(t *testing.T) {
 
 func toAndFro(t *testing.T, w *world, replicas, n int) {
 	b := w.newBare(t, "BARE", replicas)
-	guarded, unguarded := w.newLoad(t, "GUARDED"), w.newLoad(t, "BARE")
+	guarded, unguarded := w.newLoad(t, "GUARDED", "east", "west"), w.newLoad(t, "BARE", "east", "west")
 	var ours, theirs []time.Duration
 	names := map[string]string{"east": "GUARDED", "west": "GUARDED_WEST"}
 	site := ""

@@ -112,11 +112,15 @@ func (t *term) due(now time.Time) (names []string, rest time.Duration) {
 	return names, rest
 }
 
-// pace is the time between two rounds of a stream: its interval, or less when its threshold passes within it, so that
-// a decision is not late by a whole interval.
+// pace is the time between two rounds of a stream: its interval, or less when its threshold, or fence.after before it,
+// passes within it, so that a decision is not late by a whole interval.
 func pace(sr policy.StreamRules, st policy.StreamState) time.Duration {
 	rest := sr.Threshold - st.Clock.Outage
-	if st.Attempt == nil && st.Round.Agreement == policy.AgreedDown && rest > 0 && rest < sr.Interval {
+	if ahead := sr.FenceAfter - st.Clock.Outage; ahead > 0 {
+		rest = min(rest, ahead)
+	}
+	waits := st.Attempt == nil || st.Attempt.Kind == policy.KindFence
+	if waits && st.Round.Agreement == policy.AgreedDown && rest > 0 && rest < sr.Interval {
 		return max(rest, sr.Interval/10)
 	}
 	return sr.Interval

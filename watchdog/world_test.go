@@ -66,6 +66,10 @@ func start(t *testing.T, s setup) *world {
 	// An election a little slower than the default: a busy machine must not shake the leader off.
 	o.Settings.Extra += "raft: {heartbeat: 1500ms, election: 1500ms, lease: 1s}\n"
 	for _, st := range s.streams {
+		if st.make != nil {
+			o.Streams = append(o.Streams, st.make(t, w))
+			continue
+		}
 		w.create(t, st, max(s.servers, 1))
 		o.Streams = append(o.Streams, st.guarded(lab))
 	}

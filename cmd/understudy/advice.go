@@ -39,7 +39,7 @@ func advice(c policy.Code) string {
 		return "the raft store is older than the streams: restore the newest store of any watchdog or, if there is none, take over what " +
 			"is there: " + adoptStep
 	case policy.WriteOpen:
-		return "wait until the write shows its effect; the server that it went to may be paused"
+		return "wait until the write shows its effect; the server that it went to may be paused. If it never will: " + adoptStep
 	case policy.NoQuorum:
 		return "start, or reach, a majority of the watchdogs"
 	case policy.SubjectsUnreleasable:

@@ -41,7 +41,7 @@ const evidenceGate = 4
 // stoppedAt returns the gate that says no, by its place from 0; false while none is asked: a failover runs, or nobody
 // can decide.
 func stoppedAt(s api.StreamStatus) (int, bool) {
-	if s.Attempt != nil {
+	if replaces(s.Attempt) {
 		return 0, false
 	}
 	// The code stands for two gates: watchdogs that see no meta group cannot say that the primary is down.
@@ -54,12 +54,16 @@ func stoppedAt(s api.StreamStatus) (int, bool) {
 	return i, i >= 0
 }
 
+// replaces says whether an attempt replaces the primary: one that only parks it ahead of the threshold has its gates still
+// to pass.
+func replaces(a *policy.Attempt) bool { return a != nil && a.Kind != policy.KindFence }
+
 // gateText says which gate said no, which passed, and what is still to be asked.
 func gateText(s api.StreamStatus) string {
 	i, ok := stoppedAt(s)
 	all := gates()
 	switch {
-	case s.Attempt != nil:
+	case replaces(s.Attempt):
 		return "none is asked: a failover runs"
 	case !ok:
 		return "none is asked: nothing can be decided"

@@ -85,6 +85,12 @@ func situations() map[string]api.Status {
 		"undo that, or take it over: `understudy adopt EVENTS`")
 	changed.Members[1].Eligible, changed.Members[1].Reason, changed.Members[1].Text = false, "wrong_upstream", "it is not a mirror of east/EVENTS"
 
+	fenced := downStream(63_000, policy.ThresholdPending, "east/EVENTS has been down for 1m3s of 2m0s: wd-east timeout, wd-west timeout")
+	fenced.Epoch, fenced.Phase = 1, policy.PhaseFenced
+	fenced.Attempt = &policy.Attempt{Epoch: 1, Kind: policy.KindFence, Phase: policy.PhaseFenced, From: east, Target: west, By: "wd-east", Trigger: "fence.after",
+		BeganAt: noon, Waiting: policy.Reason{Code: policy.ThresholdPending, Text: "east/EVENTS is parked ahead of the threshold; it gets its subjects back if it answers before"},
+		Steps: []policy.StepRecord{{Phase: policy.PhaseFence, Took: 8 * time.Millisecond, Text: "east/EVENTS has released events.>"}}}
+
 	blind := downStream(0, policy.Blind, "no watchdog can tell how east/EVENTS is: wd-east auth_error, wd-west auth_error, wd-eu auth_error")
 	blind.State = api.StateUnknown
 	for i := range blind.Observers {
@@ -96,7 +102,7 @@ func situations() map[string]api.Status {
 	lost.Peers[0].Leader, lost.Peers[2].Fresh, lost.Peers[1].ConfigHash = false, false, "ffff"
 
 	return map[string]api.Status{
-		"healthy": healthy, "pending": group(pending), "changed": group(changed), "loss": group(loss), "lost": lost,
+		"healthy": healthy, "pending": group(pending), "changed": group(changed), "fenced": group(fenced), "loss": group(loss), "lost": lost,
 		"running": group(runningStream()), "returned": group(returnedStream()), "many": group(append([]api.StreamStatus{loss}, many()...)...),
 	}
 }
@@ -157,7 +163,7 @@ func returnedStream() api.StreamStatus {
 	s.Members[0], s.Members[1] = s.Members[1], s.Members[0]
 	s.Members[0].Role, s.Members[0].Eligible, s.Members[0].Reason = "primary", false, ""
 	s.Members[1].Role, s.Members[1].Reason, s.Members[1].Text = "retired", "wrong_upstream", "it was the primary until failover 3"
-	s.Last = &policy.Attempt{Epoch: 3, From: east, Target: west, Phase: policy.PhaseDone, EndedAt: noon.Add(5 * time.Second)}
+	s.Last = &policy.Attempt{Epoch: 3, Kind: policy.KindFailover, From: east, Target: west, Phase: policy.PhaseDone, EndedAt: noon.Add(5 * time.Second)}
 	s.DualCapture = []policy.Capture{{Member: east, Epoch: 3, SeenAt: noon, Fenced: noon.Add(1500 * time.Millisecond), FromSeq: 20, ToSeq: 27},
 		{Member: east, Epoch: 3, SeenAt: noon.Add(time.Hour), FromSeq: 27},
 		{Member: east, Epoch: 2, Fenced: noon, Stored: &policy.Stored{Messages: 7, First: 12, Last: 18, FirstAt: noon.Add(-2 * time.Second), LastAt: noon}},

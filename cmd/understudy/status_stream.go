@@ -38,8 +38,11 @@ func (p *page) remarks(s api.StreamStatus) {
 		p.para("  ", "held by "+s.HeldBy+": nothing is written to it")
 	}
 	if a := s.Attempt; a != nil {
-		p.para("  ", fmt.Sprintf("failover %d from %s to %s is at %s (%d tries); %s", a.Epoch, a.From, a.Target, a.Phase, a.Tries,
-			lossText(a.Loss)))
+		loss := ""
+		if a.Kind == policy.KindFailover {
+			loss = "; " + lossText(a.Loss)
+		}
+		p.para("  ", fmt.Sprintf("%s is at %s (%d tries)%s", attemptText(*a), a.Phase, a.Tries, loss))
 	}
 	if len(s.OpenWrites) > 0 {
 		p.para("  ", "open writes, which may still take effect: "+writeList(s.OpenWrites))
@@ -48,11 +51,19 @@ func (p *page) remarks(s api.StreamStatus) {
 		p.para("  ", fmt.Sprintf("alert-only: %d times it would have failed over", s.WouldHave))
 	}
 	if l := s.Last; l != nil {
-		p.para("  ", fmt.Sprintf("last failover: %d from %s to %s, %s %s", l.Epoch, l.From, l.Target, l.Phase, at(l.EndedAt)))
+		p.para("  ", fmt.Sprintf("last: %s, %s %s", attemptText(*l), l.Phase, at(l.EndedAt)))
 	}
 	for _, c := range s.DualCapture {
 		p.para("  ", captureText(c))
 	}
+}
+
+// attemptText names an attempt.
+func attemptText(a policy.Attempt) string {
+	if a.Kind == policy.KindFence {
+		return fmt.Sprintf("%s %d of %s", a.Kind, a.Epoch, a.From)
+	}
+	return fmt.Sprintf("%s %d from %s to %s", a.Kind, a.Epoch, a.From, a.Target)
 }
 
 func captureText(c policy.Capture) string {

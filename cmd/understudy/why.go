@@ -87,8 +87,7 @@ func writesText(st api.StreamStatus) string {
 
 // attempt is the running failover: what it is, and how far.
 func (p *page) attempt(a policy.Attempt) {
-	p.labelled("attempt", fmt.Sprintf("failover %d from %s to %s, begun by %s (%s) at %s", a.Epoch, a.From, a.Target, a.By, a.Trigger,
-		at(a.BeganAt)))
+	p.labelled("attempt", fmt.Sprintf("%s, begun by %s (%s) at %s", attemptText(a), a.By, a.Trigger, at(a.BeganAt)))
 	for _, step := range a.Steps {
 		p.labelled("", fmt.Sprintf("%s: done in %s. %s", step.Phase, span(step.Took), step.Text))
 	}

@@ -17,6 +17,7 @@ type record struct {
 	Aborted   int
 	Abandoned int
 	Adopted   int
+	ahead     int // fences ahead of the threshold
 }
 
 func newRecord() record {
@@ -30,6 +31,10 @@ func (r *record) command(s *Sim, c policy.Command) {
 	}
 	switch {
 	case c.Begin != nil:
+		if c.Begin.Attempt.Kind == policy.KindFence {
+			r.ahead++
+			return
+		}
 		r.Begun++
 		if c.Begin.Attempt.Kind == policy.KindSwitchover {
 			r.switched++
@@ -61,7 +66,7 @@ func (r *record) changed(s *Sim, w policy.Write, before, after policy.Shape) {
 	if before.Kind != policy.ShapeMirror || after.Kind == policy.ShapeMirror || w.Kind == policy.WriteDelete {
 		return
 	}
-	if w.Kind != policy.WritePromote && w.ID.Epoch() >= s.st().Epoch { // a late one, of a member's former role, is put right
+	if w.Kind != policy.WritePromote && w.ID.Epoch() >= s.st().Epoch && !s.outdated(w) {
 		s.fail("%s was promoted by a %s", w.Member, w.Kind)
 	}
 	if w.Kind == policy.WritePromote {
@@ -70,6 +75,17 @@ func (r *record) changed(s *Sim, w policy.Write, before, after policy.Shape) {
 		}
 		r.promoted[w.ID.Epoch()] = w.Member
 	}
+}
+
+// outdated reports that a write was for the stream that its member was before it was made anew: what it does is put right.
+func (s *Sim) outdated(w policy.Write) bool {
+	m := s.st().Members[w.Member.String()]
+	for _, l := range m.Writes {
+		if l.Kind == policy.WriteCreate && l.Seq > w.Seq {
+			return true
+		}
+	}
+	return false
 }
 
 // deleted looks at a delete that took effect: what was on the stream must be on the primary, or archived (S7). A mirror may
@@ -177,7 +193,7 @@ func (s *Sim) checkMessages() {
 // checkMirrors: after the calm every other member follows the primary again.
 func (s *Sim) checkMirrors() {
 	st := s.st()
-	if s.o.Rejoin != policy.RejoinAuto {
+	if s.o.Rejoin != policy.RejoinAuto || s.o.Hands { // what a person deleted does not come back by itself
 		return
 	}
 	p := s.world.streams[st.Primary.String()]

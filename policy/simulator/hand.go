@@ -129,7 +129,7 @@ func (s *Sim) loseStores() {
 	s.elect()
 }
 
-// adopt has the policy take over what the watchdogs see; from then on outages are counted anew.
+// adopt has the policy take over what the watchdogs see.
 func (s *Sim) adopt(site string) error {
 	sr := s.rules.Streams[name]
 	st, known := s.state.Streams[name]
@@ -142,7 +142,6 @@ func (s *Sim) adopt(site string) error {
 		return err
 	}
 	s.log("HAND: adopted: %s", s.state.History[len(s.state.History)-1].Reason.Text)
-	clear(s.seen.promoted)
 	s.seen.Adopted++
 	return nil
 }
@@ -150,7 +149,11 @@ func (s *Sim) adopt(site string) error {
 // mend is what a person does about a stream that waits for one: adopt it, after having put right what that asks for.
 func (s *Sim) mend() {
 	switch policy.Decide(s.rules, s.hash, s.leader, s.state, name).Reason.Code {
-	case policy.ChangedOutside, policy.StateLost, policy.OriginDeleted, policy.OriginRecreated:
+	case policy.ChangedOutside, policy.StateLost, policy.OriginDeleted, policy.OriginRecreated, policy.NoEligibleMirror:
+	case policy.WriteOpen:
+		if s.round < 20 { // patience: it may still show its effect
+			return
+		}
 	case policy.TargetUnreachable:
 		if s.abandon() {
 			return

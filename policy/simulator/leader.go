@@ -68,6 +68,16 @@ func (s *Sim) act(sr policy.StreamRules) {
 	for _, id := range policy.Cares(s.state, sr) {
 		s.hireCare(id)
 	}
+	s.search()
+}
+
+// search looks for streams that source from a replaced primary, before that may be made anew. The model has none.
+func (s *Sim) search() {
+	for _, site := range policy.SourcesDue(s.state, s.rules, name).Sites {
+		if s.world.hears(s.rules.Watchdogs[s.leader], site) {
+			_ = s.propose(policy.Command{Source: &policy.SourceCommand{Stream: name, Epoch: s.st().Epoch, Site: site}})
+		}
+	}
 }
 
 // reports are the three watchdogs' reports of this round. One may be late, or blind.

@@ -20,6 +20,8 @@ type Options struct {
 	Rejoin  policy.Rejoin
 	Repoint policy.Repoint
 	Salvage policy.Salvage
+	// FenceAfter is the config's; the threshold is 5 s.
+	FenceAfter time.Duration
 	// Hands lets a person change streams past Understudy, lose its stores, and adopt.
 	Hands bool
 	Break Mutation
@@ -78,7 +80,7 @@ func New(o Options) *Sim {
 	s.rules = policy.Rules{Watchdogs: map[string]string{}, Sites: map[string]policy.SiteRules{}, Streams: map[string]policy.StreamRules{
 		name: {Name: name, Origin: origin, Mirrors: []policy.MirrorRule{{MemberID: west, Priority: 10}, {MemberID: eu}},
 			Mode: policy.ModeUnattended, Interval: time.Second, Threshold: 5 * time.Second, MaxLoss: 1 << 40,
-			Cooldown: 20 * time.Second, Release: s.o.Release,
+			Cooldown: 20 * time.Second, Release: s.o.Release, FenceAfter: o.FenceAfter,
 			Dedup: policy.DedupRules{Mode: policy.DedupSeed, MaxIDs: 10, SwitchoverIDs: 10}, Rejoin: s.o.Rejoin, Repoint: s.o.Repoint, Salvage: s.o.Salvage},
 	}}
 	if !o.Shared {

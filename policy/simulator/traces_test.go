@@ -53,6 +53,36 @@ func logged(s *Sim, id policy.MemberID, kind policy.WriteKind) []policy.Write {
 	return list
 }
 
+// heldUp lets the group work until a write of a kind to a member is logged, and keeps that one from leaving.
+func (s *Sim) heldUp(t *testing.T, id policy.MemberID, kind policy.WriteKind) policy.Write {
+	t.Helper()
+	for range 2000 {
+		if len(s.workers) == 0 {
+			s.doRound()
+			continue
+		}
+		w := s.workers[0]
+		if m := w.move.Write; w.stage == sending && m.Kind == kind && m.Member == id {
+			s.workers = nil
+			return m
+		}
+		if !s.work(w) {
+			s.workers = s.workers[1:]
+		} else { // the others have their turn, too
+			s.workers = append(s.workers[1:], w)
+		}
+	}
+	t.Fatalf("no %s of %s was logged", kind, id)
+	return policy.Write{}
+}
+
+// follows reports that a member is a mirror of the primary again, with all that it holds.
+func follows(s *Sim, id policy.MemberID) bool {
+	p := s.world.streams[s.st().Primary.String()]
+	m := s.world.streams[id.String()]
+	return s.world.upstream(m) == p && slices.Equal(m.msgs, p.msgs)
+}
+
 func shape(s *Sim, id policy.MemberID) policy.Shape {
 	return s.world.shapeOf(s.world.streams[id.String()].local)
 }
@@ -86,25 +116,7 @@ func TestLatePromoteIsRepaired(t *testing.T) {
 func TestLateParkIsRepaired(t *testing.T) {
 	s := healthy(Options{Shared: true})
 	s.world.up["east"] = false
-	var park policy.Write
-	for range 200 { // until the park is logged, and held up on the wire
-		if len(s.workers) == 0 {
-			s.doRound()
-			continue
-		}
-		w := s.workers[0]
-		if w.stage == sending && w.move.Write.Kind == policy.WritePark {
-			park = w.move.Write
-			s.workers = nil
-			break
-		}
-		if !s.work(w) {
-			s.workers = nil
-		}
-	}
-	if park.ID == "" {
-		t.Fatal("no park was logged")
-	}
+	park := s.heldUp(t, origin, policy.WritePark)
 	s.world.up["east"] = true
 	s.settle(5)
 	if a := s.st().Last; a == nil || a.Phase != policy.PhaseAborted {
@@ -174,5 +186,70 @@ func TestRejoinedByHandIsLeftAlone(t *testing.T) {
 	}
 	if a := policy.Decide(s.rules, s.hash, s.leader, s.state, name); a.Reason.Code != policy.ChangedOutside {
 		t.Errorf("reason %+v, want changed_outside", a.Reason)
+	}
+}
+
+// returning plays a failover and the return of the origin, whose care is about to begin. The origin holds what nobody else
+// does.
+func returning(t *testing.T) *Sim {
+	t.Helper()
+	s := healthy(Options{Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto})
+	s.world.behind["west"], s.world.behind["eu"] = true, true
+	s.settle(3)
+	s.world.up["east"] = false
+	s.settle(30)
+	if st := s.st(); st.Primary == origin || st.Attempt != nil || s.err != nil {
+		t.Fatalf("no failover: %+v %v", st.Attempt, s.err)
+	}
+	clear(s.world.behind)
+	s.world.up["east"] = true
+	return s
+}
+
+// TestLateDeleteRemovesARecreatedStream: a delete that seemed lost was sent again, the member made anew; then the first one
+// arrives. What it removes is a copy of the primary: it is made once more, and nothing is lost.
+func TestLateDeleteRemovesARecreatedStream(t *testing.T) {
+	s := returning(t)
+	late := s.heldUp(t, origin, policy.WriteDelete)
+	s.settle(40)
+	if n := len(logged(s, origin, policy.WriteDelete)); !follows(s, origin) || n != 2 || s.err != nil {
+		t.Fatalf("the origin is %s after %d deletes: %v", shape(s, origin), n, s.err)
+	}
+	if c := policy.Candidates(s.st(), s.rules.Streams[name]); slices.ContainsFunc(c, func(c policy.Candidate) bool { return c.ID == origin && c.Reason.Code != policy.WriteOpen }) {
+		t.Errorf("with a delete of it open, %+v", c)
+	}
+	s.deliver(late)
+	if s.world.streams[origin.String()].meta != nil {
+		t.Fatal("the late delete did not take effect")
+	}
+	s.settle(40)
+	if !follows(s, origin) || s.err != nil {
+		t.Errorf("the origin is %s in the end: %v", shape(s, origin), s.err)
+	}
+	if s.checkCalm(); s.err != nil {
+		t.Error(s.err)
+	}
+}
+
+// TestLateParkPromotesARejoinedMirror: a copy of the return guard's park arrives when the origin is a mirror of the new primary.
+// To the server that is a promotion; to us the member has returned once more, and is made a mirror again.
+func TestLateParkPromotesARejoinedMirror(t *testing.T) {
+	s := returning(t)
+	late := s.heldUp(t, origin, policy.WritePark)
+	s.deliver(late) // this copy arrives, and another one will
+	s.settle(40)
+	if !follows(s, origin) || s.err != nil {
+		t.Fatalf("the origin is %s: %v", shape(s, origin), s.err)
+	}
+	s.deliver(late)
+	if got := shape(s, origin); got.Kind != policy.ShapeParked {
+		t.Fatalf("the late park did not take effect: %s", got)
+	}
+	s.settle(40)
+	if !follows(s, origin) || s.err != nil {
+		t.Errorf("the origin is %s in the end: %v", shape(s, origin), s.err)
+	}
+	if s.checkCalm(); s.err != nil {
+		t.Error(s.err)
 	}
 }

@@ -44,8 +44,8 @@ func (r Request) Validate() error {
 		return bad("%s needs a stream", r.Verb)
 	case r.Stream != "" && (r.Verb == VerbReload || r.Verb == VerbSignal || r.Verb == VerbTransfer):
 		return bad("%s takes no stream", r.Verb)
-	case r.Site != "" && !slices.Contains([]string{VerbFailover, VerbAdopt, VerbSwitchover}, r.Verb):
-		return bad("site belongs to failover, switchover and adopt")
+	case r.Site != "" && !slices.Contains([]string{VerbFailover, VerbAdopt, VerbSwitchover, VerbRejoin}, r.Verb):
+		return bad("site belongs to failover, switchover, rejoin and adopt")
 	case r.AllowLoss && r.Verb != VerbFailover:
 		return bad("allow_loss belongs to failover")
 	case r.Verb == VerbSwitchover && r.Site == "":

@@ -76,6 +76,8 @@ type StreamStatus struct {
 	Archives  []policy.Archive `json:"archives,omitempty"`
 	// Lost counts what was given up with an origin that was deleted unread (release: delete), at least.
 	Lost uint64 `json:"lost,omitempty"`
+	// Sourcing are the streams that have, or had, a replaced primary among their sources.
+	Sourcing []policy.Sourcing `json:"sourcing,omitempty"`
 }
 
 // ObserverStatus is one watchdog's verdict on the primary.
@@ -133,7 +135,8 @@ type Request struct {
 	By string `json:"by"`
 	// ID names a failover request, so that passing it on twice makes one; "": the watchdog that takes it makes one up.
 	ID string `json:"id,omitempty"`
-	// Site is the target's, of a failover (any) or switchover, and the primary's, of adopt; AllowLoss refines failover.
+	// Site is the target's, of a failover (any) or switchover, the primary's, of adopt, and where a former primary is made
+	// anew, of rejoin (its own); AllowLoss refines failover.
 	Site      string `json:"site,omitempty"`
 	AllowLoss bool   `json:"allow_loss,omitempty"`
 	// Abandon gives up the target at Site of a running failover, instead of beginning one.

@@ -56,7 +56,8 @@ type times struct {
 
 func (r *Result) setTimes(t times, threshold time.Duration) {
 	r.ThresholdMS = threshold.Milliseconds()
-	r.DetectMS, r.DecideMS = between(t.fault, t.down), between(t.fault, t.begun)
+	r.DetectMS = max(between(t.fault, t.down), 0) // in a story the cut before the fault may be seen first
+	r.DecideMS = between(t.fault, t.begun)
 	r.PromoteMS, r.PublishGapMS = between(t.begun, t.bound), between(t.lastAck, t.firstAck)
 	if !t.newPrimaryAck.IsZero() {
 		r.BeyondThresholdMS = between(t.fault, t.newPrimaryAck) - r.ThresholdMS

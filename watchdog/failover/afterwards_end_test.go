@@ -58,9 +58,9 @@ func (w *afterwards) checkArchives(t *testing.T, s guarded, primary content, arc
 	t.Helper()
 	want := map[string][]string{}
 	if tail := w.tails[s.Name]; len(tail) > 0 {
-		want[salvage.StreamName(s.Name, w.epochOf(s))] = tail
+		want[salvage.StreamName(s.Name, w.epochOf(s), "")] = tail
 		if s.Mirrors["eu"] != "" {
-			want[salvage.StreamName(s.Name+"_eu", w.epochOf(s))] = tail[:ahead]
+			want[salvage.StreamName(s.Name, w.epochOf(s), "eu")] = tail[:ahead]
 		}
 	}
 	held := slices.Clone(primary.subjects)

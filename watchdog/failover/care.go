@@ -33,8 +33,8 @@ type carer struct {
 	key      string
 	phase    policy.Phase
 	began    time.Time // of the phase, as far as this call saw it
+	silent   bool      // the member or the primary did not answer at the last look
 	refusals int
-	seen     bool // the member and the primary answered the newest reading: what is waited for is another
 }
 
 // next reads, makes one move, and reports whether there may be another.
@@ -76,7 +76,7 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	v := policy.CareViews{Waited: c.h.openFor(st, c.id)}
 	v.Primary = c.h.look(ctx, st.Primary.Site, st.Primary.Stream, c.h.o.Timeout)
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
-	c.seen = answers(v.Member) && answers(v.Primary)
+	c.silent = !answers(v.Primary) || !answers(v.Member) && v.Member.Evidence != policy.NotFound
 	care := st.Aftercare[c.id.String()]
 	if care.Phase == policy.PhaseCatchUp && v.Member.Snapshot != nil && v.Primary.Snapshot != nil && v.Member.Snapshot.LastSeq < v.Primary.Snapshot.LastSeq {
 		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, v.Member.Snapshot.LastSeq)
@@ -226,8 +226,8 @@ func (c *carer) result(ctx context.Context, st policy.StreamState, r policy.Care
 		if r.Reason != st.Aftercare[c.id.String()].Waiting {
 			err = c.h.propose(ctx, policy.Command{Care: &r})
 		}
-		if r.Reason.Code == policy.Unreachable && err == nil && !c.seen {
-			err = ErrUnreached
+		if r.Reason.Code == policy.Unreachable && c.silent && err == nil {
+			err = ErrUnreached // by this leader; what waits for yet another member is no better off with the next one
 		}
 		return false, err
 	}

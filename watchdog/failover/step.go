@@ -32,7 +32,7 @@ func (h *Hands) Step(ctx context.Context, stream string) error {
 		return nil
 	}
 	var origin *originWatch
-	if st.Attempt.Kind == policy.KindFailover {
+	if st.Attempt.Kind != policy.KindSwitchover {
 		watch, stop := h.watchOrigin(ctx, *st.Attempt)
 		defer stop()
 		origin = watch

@@ -15,8 +15,11 @@ type Info struct {
 	State   State           `json:"state"`
 	Cluster *Cluster        `json:"cluster"`
 	Mirror  *Mirror         `json:"mirror"`
-	Domain  string          `json:"domain"`
-	Time    time.Time       `json:"ts"` // the server's clock
+	// Sources are a stream's own accounts of its sources, each with what identifies it and, from API level 5 on, "seq": the
+	// last sequence that it took from there and stored.
+	Sources []json.RawMessage `json:"sources"`
+	Domain  string            `json:"domain"`
+	Time    time.Time         `json:"ts"` // the server's clock
 }
 
 // State is what a stream holds.

@@ -1,0 +1,49 @@
+package policy
+
+// What the care of one member asks of the others, so that the copies of a stream do not get scarce.
+
+// remaking is a member that is being made anew: one at a time, so that copies of the stream never get scarce.
+func (st StreamState) remaking(but MemberID) (MemberID, bool) {
+	for _, key := range sortedKeys(st.Aftercare) {
+		c := st.Aftercare[key]
+		if c.Member != but && (c.Phase == PhaseCreate || c.Phase == PhaseCatchUp || c.DeleteOpened(st.Members[key])) {
+			return c.Member, true
+		}
+	}
+	return MemberID{}, false
+}
+
+// otherCopy asks that a mirror which is about to be deleted and copied anew is not the only other copy.
+func (st StreamState) otherCopy(id MemberID) (Reason, bool) {
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		if m.ID != id && m.ID != st.Primary && !m.Deleted && st.Round.Members[key].Reachable() {
+			return Reason{}, true
+		}
+	}
+	return reasonf(Unreachable, "%s is the only other copy of %s: it is copied anew when another one can be reached", id, st.Primary), false
+}
+
+// strays finds a mirror that would copy from a former primary of its name again, and can be re-pointed before.
+func (st StreamState) strays(sr StreamRules) (MemberID, bool) {
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		if m.Stray > 0 && m.ID != st.Primary && sr.Repoint == RepointAuto && st.Round.Members[key].Reachable() {
+			return m.ID, true
+		}
+	}
+	return MemberID{}, false
+}
+
+// unparked finds a former primary that a member follows by its name, and that is seen with its old subjects: what the member
+// holds would go on growing under the hand that deletes it.
+func (st StreamState) unparked(mirror MemberID) (MemberID, bool) {
+	shape, err := ShapeOf(st.Members[mirror.String()].Config)
+	for _, key := range sortedKeys(st.Members) {
+		m := st.Members[key]
+		if err == nil && m.ID.Stream == shape.Upstream && m.Retired > 0 && st.Round.Members[key].Evidence == Answered {
+			return m.ID, true
+		}
+	}
+	return MemberID{}, false
+}
