@@ -18,6 +18,9 @@ import (
 // a switchover back. The README's "What your applications must do" claims what is tested here, and no more.
 func TestApplications(t *testing.T) {
 	for _, topology := range []natslab.Topology{natslab.Domains, natslab.Supercluster} {
+		if topology != natslab.Domains && !whole("TestApplications") {
+			continue
+		}
 		t.Run(string(topology), func(t *testing.T) {
 			t.Parallel()
 			runApplications(t, topology)

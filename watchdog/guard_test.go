@@ -24,6 +24,9 @@ func TestReturnGuard(t *testing.T) {
 		{"cut-off", setup{topology: natslab.Supercluster, servers: 3}, (*returnGuard).cutOff},
 		{"frozen", setup{}, (*returnGuard).frozen},
 	} {
+		if c.setup.servers > 1 && !whole("TestReturnGuard") {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.setup.streams = []stream{{name: "GUARD", onlyWest: true}}

@@ -3,7 +3,6 @@ package watchdog_test
 import (
 	"flag"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,16 +12,16 @@ import (
 )
 
 // switchovers is how many of them TestSwitchover makes in each world.
-var switchovers = flag.Int("switchovers", 0, "of TestSwitchover in each world; 0: 20 when -run names it, else 4")
+var switchovers = flag.Int("switchovers", 0, "of TestSwitchover in each world; 0: 20 when -run names it, else 2")
 
 func runs() int {
 	switch {
 	case *switchovers > 0:
 		return *switchovers
-	case strings.Contains(flag.Lookup("test.run").Value.String(), "TestSwitchover"):
+	case whole("TestSwitchover"):
 		return 20
 	}
-	return 4
+	return 2
 }
 
 // TestSwitchover leads a stream to and fro under load, and beside it, on the same servers and under the same load, one
