@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/dedup"
@@ -92,7 +93,7 @@ func (m *mirrored) publishAsync(n int) time.Duration {
 	began := time.Now()
 	for i := range n {
 		msg := &nats.Msg{Subject: m.subject(i), Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint("a", i)}}, Data: make([]byte, 128)}
-		if _, err := m.js.PublishMsgAsync(msg); err != nil {
+		if _, err := m.js.PublishMsgAsync(msg, jetstream.WithStallWait(20*time.Second)); err != nil {
 			m.t.Fatal(err)
 		}
 	}

@@ -117,7 +117,7 @@ func TestInboxLostOnTheWay(t *testing.T) {
 
 // Every method is known to read or to write, and those that read publish nothing but questions.
 func TestReadersDoNotWrite(t *testing.T) {
-	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Domain", "Done", "Epoch", "Info", "LastError", "Move", "Names", "Ping"}
+	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Domain", "Done", "Epoch", "HoldsFrom", "Info", "LastError", "List", "Move", "Names", "Ping"}
 	writers := []string{"Barrier", "Client", "Create", "CreateConsumer", "Delete", "DeleteConsumer", "PauseConsumer", "Publish",
 		"PublishEvent", "Ready", "ResetConsumer", "Update"}
 	var methods []string

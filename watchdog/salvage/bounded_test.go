@@ -63,7 +63,7 @@ func (p *pair) flood(n, size int) {
 	js, err := jetstream.New(p.js.Conn(), jetstream.WithPublishAsyncMaxPending(1000))
 	p.must(nil, err)
 	for i := range n {
-		p.must(js.PublishMsgAsync(&nats.Msg{Subject: "o.flood", Data: data, Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint(size, "-", i)}}}))
+		p.must(js.PublishMsgAsync(&nats.Msg{Subject: "o.flood", Data: data, Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint(size, "-", i)}}}, jetstream.WithStallWait(20*time.Second)))
 	}
 	select {
 	case <-js.PublishAsyncComplete():

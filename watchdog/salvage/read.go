@@ -52,7 +52,7 @@ const followTries = 3
 
 // consumerLost says that a consumer is gone or silent, as when its server is: another may serve.
 func consumerLost(err error) bool {
-	for _, lost := range []error{jetstream.ErrNoHeartbeat, jetstream.ErrConsumerDeleted, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerLeadershipChanged, nats.ErrNoResponders} {
+	for _, lost := range []error{jetstream.ErrNoHeartbeat, jetstream.ErrConsumerDeleted, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerLeadershipChanged, nats.ErrNoResponders, errSkipped} {
 		if errors.Is(err, lost) {
 			return true
 		}
@@ -65,7 +65,12 @@ type follower struct {
 	side   Side
 	at, to uint64
 	each   func(*message) error
+	// delivered is what the present consumer's newest message counted as, of its deliveries.
+	delivered uint64
 }
+
+// errSkipped is a delivery that did not arrive: what it held is asked for again.
+var errSkipped = errors.New("a message was delivered and did not arrive")
 
 func (f *follower) run(ctx context.Context) error {
 	consumer, remove, err := f.side.consumer(ctx, f.at)
@@ -73,6 +78,7 @@ func (f *follower) run(ctx context.Context) error {
 		return err
 	}
 	defer remove()
+	f.delivered = 0
 	if err := f.follow(ctx, consumer); !errors.Is(err, errEnough) {
 		return err
 	}
@@ -158,6 +164,9 @@ func (f *follower) take(delivered jetstream.Msg) (done bool, err error) {
 	meta, err := delivered.Metadata()
 	if err != nil {
 		return false, err
+	}
+	if f.delivered++; meta.Sequence.Consumer != f.delivered { // on a busy machine the client drops what it has no room for
+		return false, errSkipped
 	}
 	seq := meta.Sequence.Stream
 	if seq > f.to {
