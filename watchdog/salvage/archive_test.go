@@ -141,8 +141,10 @@ func (p *pair) cutArchive(stream string, archived map[uint64]*jetstream.RawStrea
 	p.must(nil, err)
 	cfg := s.CachedInfo().Config
 	delete(cfg.Metadata, "understudy.salvage.account")
-	p.must(nil, p.js.DeleteStream(p.ctx, stream))
-	p.must(p.js.CreateStream(p.ctx, cfg))
+	for again := true; again; again = p.state(stream).Msgs > 0 { // a server that is slow to remove the store finds it again
+		p.must(nil, p.js.DeleteStream(p.ctx, stream))
+		p.must(p.js.CreateStream(p.ctx, cfg))
+	}
 	for seq := uint64(1); seq <= n; seq++ {
 		m := &nats.Msg{Subject: archived[seq].Subject, Header: nats.Header{}, Data: archived[seq].Data}
 		for k, v := range archived[seq].Header {
