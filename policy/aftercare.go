@@ -345,7 +345,7 @@ func (e carer) delete() Move {
 	if _, err := e.compose(WriteCreate); err != nil { // better known before there is nothing left
 		return e.wait(ChangedOutside, "%s: %v", e.c.Member, err)
 	}
-	if other, ok := e.st.remaking(e.c.Member); ok {
+	if other, ok := e.st.remaking(e.c.Member); ok && !open { // one that was begun goes on
 		return e.wait(InProgress, "%s is being made anew: %s is next", other, e.c.Member)
 	}
 	if e.c.Kind == CareRepoint {

@@ -88,8 +88,12 @@ func (st *StreamState) beginCare(s *State, cmd Command) error {
 	if a := st.Last; a != nil && a.planned() && a.From == r.Member && a.Epoch == m.Retired {
 		c.Asked, c.By = true, BySwitchover
 	}
-	if m.Before = m.Original; r.Kind == CareRepoint || len(m.Before) == 0 {
-		m.Before = m.Config
+	of := m.Original
+	if r.Kind == CareRepoint || len(of) == 0 {
+		of = m.Config
+	}
+	if len(of) > 0 { // of one that was made anew a moment ago, nobody has read the config yet: it has that of before
+		m.Before = of
 	}
 	m.SharesMeta = st.neighbours(r.Member) // its config, which tells, will be gone
 	st.Members[key], st.Aftercare[key] = m, c
@@ -206,8 +210,9 @@ func (st *StreamState) mayOpenInCare(c Aftercare, w Write, m MemberState) error 
 		return refuse("write %s to it is open", o.ID)
 	}
 	other, remaking := st.remaking(w.Member)
+	_, deleting := m.openOf(WriteDelete)
 	switch {
-	case w.Kind == WriteDelete && remaking:
+	case w.Kind == WriteDelete && remaking && !deleting:
 		return refuse("%s is being made anew", other)
 	case w.Kind == WriteSeal && m.Retired == 0:
 		return refuse("%s was not replaced", w.Member)

@@ -219,11 +219,12 @@ func excused(st policy.StreamState, a policy.Action) bool {
 }
 
 // onlyOpenParks: a park that got lost stays open for ever, and is looked at for ever; it hinders nothing. Nor does what
-// was sent to a target that was given up. A lost delete beside one that arrived keeps its member from being a candidate.
+// was sent to a target that was given up. A lost delete beside one that arrived, or a lost
+// promote of a target that was given up and made anew, keeps its member from being a candidate.
 func onlyOpenParks(st policy.StreamState) bool {
 	open := st.OpenWrites()
 	for _, w := range open {
-		if w.Kind != policy.WritePark && !(w.Kind == policy.WriteDelete && w.Member != st.Primary) && st.Members[w.Member.String()].Abandoned == 0 {
+		if w.Kind != policy.WritePark && !((w.Kind == policy.WriteDelete || w.Kind == policy.WritePromote) && w.Member != st.Primary) && st.Members[w.Member.String()].Abandoned == 0 {
 			return false
 		}
 	}
