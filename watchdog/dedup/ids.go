@@ -26,8 +26,12 @@ const (
 	fetchWait = 2 * time.Second
 	// settle is how long a replica may lag behind the leader before what it holds is taken for all.
 	settle = 250 * time.Millisecond
-	// readPatience is how long a chunk is asked for again after an error.
-	readPatience = 3 * time.Second
+	// makeWait limits the making of the consumer that reads: it may be put on a replica that has just died, and then
+	// nobody answers.
+	makeWait = time.Second
+	// readPatience is how long a chunk is asked for again after an error: each time the consumer may be put elsewhere, and
+	// a server that is gone is known to be after some seconds.
+	readPatience = readyPatience
 	// readerIdle removes the reading consumer of a leader that died.
 	readerIdle = 10 * time.Second
 )
@@ -166,8 +170,12 @@ func (s *seeding) read(ctx context.Context, lo, hi uint64, toEnd bool) ([]held, 
 
 // readOnce returns what a consumer of its own delivers, headers only, and the last sequence of that.
 func (s *seeding) readOnce(ctx context.Context, lo, hi uint64) (chunk []held, last uint64, err error) {
-	cons, err := s.js.CreateConsumer(ctx, s.Member.Stream, jetstream.ConsumerConfig{
-		Name:          "understudy-dedup-" + nats.NewInbox()[len(nats.InboxPrefix):],
+	name := "understudy-dedup-" + nats.NewInbox()[len(nats.InboxPrefix):]
+	defer s.dismiss(ctx, name)
+	asked, done := context.WithTimeout(ctx, makeWait)
+	defer done()
+	cons, err := s.js.CreateConsumer(asked, s.Member.Stream, jetstream.ConsumerConfig{
+		Name:          name,
 		Description:   "reads the message ids of the deduplication window",
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: lo,
 		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, Replicas: 1,
@@ -176,8 +184,6 @@ func (s *seeding) readOnce(ctx context.Context, lo, hi uint64) (chunk []held, la
 	if err != nil {
 		return nil, 0, err
 	}
-	name := cons.CachedInfo().Name
-	defer func() { _ = s.js.DeleteConsumer(ctx, s.Member.Stream, name) }() // or it ends by itself
 	left := min(int(cons.CachedInfo().NumPending), int(hi-lo+1))
 	for left > 0 {
 		n := len(chunk)
@@ -195,6 +201,13 @@ func (s *seeding) readOnce(ctx context.Context, lo, hi uint64) (chunk []held, la
 		}
 	}
 	return chunk, last, nil
+}
+
+// dismiss removes a consumer that has read, or may have been made without an answer; or it ends by itself.
+func (s *seeding) dismiss(ctx context.Context, name string) {
+	asked, done := context.WithTimeout(ctx, makeWait)
+	defer done()
+	_ = s.js.DeleteConsumer(asked, s.Member.Stream, name)
 }
 
 // take goes through one answer. more is false at the end of the stream, after hi, or when nothing came.
