@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 type guarded struct {
 	grouplab.Stream
 	points []string // the failpoints that kill its leader, once each
-	waits  []string // those that hold its leader up
+	with   string   // names those whose points share one death; "" has deaths of its own
+	waits  []string // the failpoints that hold its leader up
 }
 
 // guard describes a stream with mirrors at sites, and the failpoints that are armed for it.
@@ -70,14 +71,14 @@ func startCrash(ctx context.Context, t *testing.T, topology natslab.Topology, se
 	}
 	t.Cleanup(func() { lab.Close() })
 	w := &crashWorld{lab: lab, met: t.TempDir(), streams: streams, conns: map[string]*nats.Conn{}}
-	var kills, waits []string
+	var waits []string
 	o := grouplab.Options{Lab: lab, Settings: settings}
 	for _, s := range streams {
 		w.make(ctx, t, s)
-		kills, waits = append(kills, s.armed(s.points)...), append(waits, s.armed(s.waits)...)
+		waits = append(waits, s.armed(s.waits)...)
 		o.Streams = append(o.Streams, s.Stream)
 	}
-	o.Env = []string{"UNDERSTUDY_FAILPOINTS=" + strings.Join(kills, ","), "UNDERSTUDY_FAILPOINT_WAITS=" + strings.Join(waits, ","),
+	o.Env = []string{"UNDERSTUDY_FAILPOINTS=" + strings.Join(deaths(streams), ","), "UNDERSTUDY_FAILPOINT_WAITS=" + strings.Join(waits, ","),
 		"UNDERSTUDY_FAILPOINT_DIR=" + w.met}
 	if w.g, err = grouplab.Start(ctx, o); err != nil {
 		t.Fatal(err)
@@ -92,6 +93,23 @@ func startCrash(ctx context.Context, t *testing.T, topology natslab.Topology, se
 	})
 	w.wait(ctx, t, "all are healthy", all(api.StateHealthy))
 	return w
+}
+
+// deaths lists the failpoints by death.
+func deaths(streams []guarded) []string {
+	var list []string
+	shared := map[string][]string{}
+	for _, s := range streams {
+		if s.with == "" {
+			list = append(list, s.armed(s.points)...)
+		} else {
+			shared[s.with] = append(shared[s.with], s.armed(s.points)...)
+		}
+	}
+	for _, points := range shared {
+		list = append(list, strings.Join(points, "+"))
+	}
+	return list
 }
 
 // restartDead starts every watchdog that dies again, as systemd would, until stop is called.
@@ -181,17 +199,28 @@ func (w *crashWorld) publish(ctx context.Context, t *testing.T, site string, sub
 	}
 }
 
+// pace is how often a group is asked: the status of many streams is long, and the watchdogs share the machine.
+const pace = 100 * time.Millisecond
+
 // wait waits for a status of the group.
 func (w *crashWorld) wait(ctx context.Context, t *testing.T, what string, ok func(api.Status) bool) api.Status {
 	t.Helper()
-	st, err := w.g.WaitStatus(ctx, ok)
-	if err != nil {
-		for _, s := range st.Streams {
-			t.Logf("%s: %s, epoch %d, primary %s: %s %s; attempt %v, care %+v", s.Name, s.State, s.Epoch, s.Primary, s.Reason.Code, s.Reason.Text, s.Attempt, s.Aftercare)
+	var last api.Status
+	for began := time.Now(); ctx.Err() == nil; time.Sleep(pace) {
+		st, err := w.g.Status(ctx)
+		if err != nil {
+			continue
 		}
-		t.Fatalf("not reached: %s: %v", what, err)
+		if last = st; ok(st) {
+			t.Logf("%s after %s", what, time.Since(began).Round(time.Millisecond))
+			return st
+		}
 	}
-	return st
+	for _, s := range last.Streams {
+		t.Logf("%s: %s, epoch %d, primary %s: %s %s; attempt %v, care %+v", s.Name, s.State, s.Epoch, s.Primary, s.Reason.Code, s.Reason.Text, s.Attempt, s.Aftercare)
+	}
+	t.Fatalf("not reached: %s: %v", what, ctx.Err())
+	return last
 }
 
 func all(want string) func(api.Status) bool {
