@@ -10,6 +10,7 @@ import (
 type record struct {
 	targets   map[uint64]policy.MemberID // by epoch, once a promote of it was opened
 	promoted  map[uint64]policy.MemberID // by epoch: the promotion that took effect
+	looked    map[policy.WriteID]int     // how many messages its member held when a delete was decided on
 	rejoined  int
 	switched  int
 	Begun     int
@@ -21,7 +22,7 @@ type record struct {
 }
 
 func newRecord() record {
-	return record{targets: map[uint64]policy.MemberID{}, promoted: map[uint64]policy.MemberID{}}
+	return record{targets: map[uint64]policy.MemberID{}, promoted: map[uint64]policy.MemberID{}, looked: map[policy.WriteID]int{}}
 }
 
 // command looks at what is about to be taken by the log.
@@ -102,8 +103,9 @@ func (r *record) deleted(s *Sim, w policy.Write, mirror bool, held []int) {
 	if w.Member == st.Primary {
 		s.fail("the primary %s was deleted by %s", w.Member, w.ID)
 	}
-	for _, id := range held {
-		if !s.safe(id) && !s.world.wiped[id] && !(mirror && s.held(id)) {
+	for i, id := range held {
+		copied := mirror && i >= r.looked[w.ID] // since the look
+		if !s.safe(id) && !s.world.wiped[id] && !(copied && s.held(id)) {
 			s.fail("S7: message %d was on %s only, and is deleted by %s", id, w.Member, w.ID)
 			return
 		}

@@ -14,9 +14,13 @@ import (
 // hand is one thing that a person does, to a stream that answers and to which nothing is on its way.
 func (s *Sim) hand() {
 	id := all[s.rnd.IntN(len(all))]
-	what := s.rnd.IntN(8)
-	if what > 5 {
+	what := s.rnd.IntN(9)
+	switch what {
+	case 6, 7:
 		_ = s.adopt("")
+		return
+	case 8:
+		s.handWrites()
 		return
 	}
 	if what == 5 {
@@ -67,6 +71,30 @@ func (s *Sim) handBind(id policy.MemberID, to string) {
 	}
 	x.meta, x.local = raw, raw
 	s.log("HAND: %s is bound to %s", id, to)
+}
+
+// handWrites gives a parked stream its subjects back, or others if those are taken, lets it take messages that nobody else does,
+// and mostly parks it again as it was.
+func (s *Sim) handWrites() {
+	i := slices.IndexFunc(all, func(id policy.MemberID) bool {
+		return s.world.kind(id) == policy.ShapeParked && s.world.reaches(id.Site) && !s.onItsWay(id)
+	})
+	if i < 0 {
+		return
+	}
+	x := s.world.streams[all[i].String()]
+	was := x.meta
+	if s.handBind(all[i], subject); string(x.meta) == string(was) {
+		s.handBind(all[i], "other."+all[i].Stream)
+	}
+	if string(x.meta) == string(was) {
+		return
+	}
+	s.world.takeAlone(x, 1+s.rnd.IntN(3))
+	if s.rnd.IntN(4) > 0 {
+		x.meta, x.local = was, was
+		s.log("HAND: %s is parked again, at sequence %d", x.id, x.lastSeq())
+	}
 }
 
 // handRejoin deletes a stream and makes it anew as a mirror of the one that holds the subjects.

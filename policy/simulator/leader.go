@@ -339,6 +339,9 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 		}
 		m = policy.EnsureCare(st, sr, s.leader, id, v)
 	}
+	if m.Kind == policy.MoveSend && m.Write.Kind == policy.WriteDelete && v.Member.Snapshot != nil {
+		s.seen.looked[m.Write.ID] = int(v.Member.Snapshot.LastSeq)
+	}
 	return m
 }
 

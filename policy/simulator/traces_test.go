@@ -253,3 +253,45 @@ func TestLateParkPromotesARejoinedMirror(t *testing.T) {
 		t.Error(s.err)
 	}
 }
+
+// TestWritesToAParkedPrimaryAfterASwitchover: a person gives the old primary its subjects back, has it take messages, and parks it
+// again as it was, all before anybody looks. A sibling that follows it still holds them, too, and is archived before it is
+// deleted: the old primary may not be read for long.
+func TestWritesToAParkedPrimaryAfterASwitchover(t *testing.T) {
+	s := healthy(Options{Rejoin: policy.RejoinAuto, Repoint: policy.RepointAuto})
+	a, reason := policy.PlanSwitchover(s.rules, s.hash, s.leader, s.state, name, "west")
+	k := s.st().Clock
+	if err := s.propose(policy.Command{Begin: &policy.BeginCommand{Stream: name, Term: k.Term, Round: k.Round, Attempt: a}}); err != nil {
+		t.Fatal(err, reason)
+	}
+	for i := 0; s.st().Attempt != nil && i < 1000; i++ {
+		if len(s.workers) == 0 {
+			s.doRound()
+		}
+		s.workSome()
+	}
+	old := s.world.streams[origin.String()]
+	parked := old.meta
+	s.handBind(origin, subject)
+	s.world.takeAlone(old, 3)
+	old.meta, old.local = parked, parked
+	if got := s.world.streams[eu.String()].lastSeq(); s.st().Primary != west || got != old.lastSeq() || len(s.st().Aftercare) > 0 {
+		t.Fatalf("the primary is %s, and %s at sequence %d", s.st().Primary, eu, got)
+	}
+	s.world.deaf[path{"west", "east"}] = true // where the leader is
+	s.settle(40)
+	if !follows(s, eu) || s.err != nil {
+		t.Errorf("the sibling is %s: %v", shape(s, eu), s.err)
+	}
+	clear(s.world.deaf)
+	s.settle(40)
+	if !follows(s, origin) || s.err != nil {
+		t.Errorf("the old primary is %s: %v", shape(s, origin), s.err)
+	}
+	if c := s.st().Archives; len(c) != 2 || c[0].Member != eu || c[0].Messages != 3 {
+		t.Errorf("archived: %+v", c)
+	}
+	if s.checkCalm(); s.err != nil {
+		t.Error(s.err)
+	}
+}

@@ -186,6 +186,17 @@ func (w *world) take(s *stream) {
 	w.acked[id] = true
 }
 
+// takeAlone lets a stream store messages that no other one gets, but by following it.
+func (w *world) takeAlone(s *stream, n int) {
+	for range n {
+		w.newest++
+		id := -w.newest*10 - len(sites)
+		s.msgs = append(s.msgs, id)
+		w.acked[id] = true
+	}
+	w.follow()
+}
+
 // follow lets every mirror copy what its upstream holds beyond its own last sequence.
 func (w *world) follow() {
 	for _, s := range w.streams {
