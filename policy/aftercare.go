@@ -35,6 +35,8 @@ type Aftercare struct {
 	Again int `json:"again,omitempty"`
 	// Follow is the primary that the member was created to mirror.
 	Follow MemberID `json:"follow,omitzero"`
+	// Spare is the further copy that stands in for the member while it is made anew; zero: there is another one.
+	Spare MemberID `json:"spare,omitzero"`
 	// Place is the placement that the member is to get instead of its own; nil: its own.
 	Place json.RawMessage `json:"place,omitempty"`
 	// Waiting is why the current phase does not go on; its code is InProgress while it does.
@@ -85,9 +87,13 @@ type Tail struct {
 // CareViews is what a step of the care of one member has read just now.
 type CareViews struct {
 	Member, Primary View
+	// Spare is that of the spare copy, if the care has one; SpareWaited the time since this leader saw an open write to it first.
+	Spare       View
+	SpareWaited time.Duration
 	// Listed says that the member's meta group lists it under its parked subject.
 	Listed bool
-	// Newest is the member's sequence beyond which the primary holds nothing; nil when it does, or that is not known. See Views.
+	// Newest is the sequence of the copy that catches up, the member's or the spare's, beyond which the primary holds nothing; nil
+	// when it does, or that is not known. See Views.
 	Newest *uint64
 	// Archive is the account of an archive that was made and verified by this step.
 	Archive *Tail
@@ -191,6 +197,8 @@ func EnsureCare(st StreamState, sr StreamRules, node string, id MemberID, v Care
 		return e.replay()
 	case PhaseArchived:
 		return e.archived()
+	case PhaseSpare:
+		return e.spare()
 	case PhaseDelete:
 		return e.delete()
 	case PhaseCreate:
@@ -352,8 +360,8 @@ func (e carer) delete() Move {
 		if shape, _ := e.v.Member.shape(); shape.Kind != ShapeMirror {
 			return e.wait(ChangedOutside, "%s should be a mirror, and is %s", e.c.Member, shape)
 		}
-		if reason, ok := e.st.otherCopy(e.c.Member); !ok {
-			return e.result(OutcomeWaiting, reason)
+		if m, ok := e.copied(open); !ok {
+			return m
 		}
 		if from, ok := e.st.unparked(e.c.Member); ok && e.m.differs() {
 			return e.wait(DualCapture, "%s follows %s, which takes messages: that is parked first", e.c.Member, from)

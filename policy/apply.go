@@ -40,6 +40,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
 	case c.Source != nil:
 		return applyStream(s, c.Source.Stream, c, (*StreamState).source)
+	case c.Spare != nil:
+		return applyStream(s, c.Spare.Stream, c, (*StreamState).spareChanged)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
 	case c.Adopt != nil:
@@ -286,6 +288,7 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	st.Members[a.From.String()] = from
 	st.Primary = a.Target
 	st.succeed(a)
+	st.leaveSpares(a.Epoch, a.LastSeq)
 	delete(st.Aftercare, a.Target.String())
 	target := st.Members[a.Target.String()]
 	target.Follows, target.Stray, target.ForkLimit = MemberID{}, 0, 0

@@ -39,9 +39,16 @@ func (st StreamState) strays(sr StreamRules) (MemberID, bool) {
 // holds would go on growing under the hand that deletes it.
 func (st StreamState) unparked(mirror MemberID) (MemberID, bool) {
 	shape, err := ShapeOf(st.Members[mirror.String()].Config)
+	if err != nil {
+		return MemberID{}, false
+	}
+	return st.captures(shape.Upstream)
+}
+
+// captures finds a former primary of a name that is seen with its old subjects: what follows it goes on growing.
+func (st StreamState) captures(stream string) (MemberID, bool) {
 	for _, key := range sortedKeys(st.Members) {
-		m := st.Members[key]
-		if err == nil && m.ID.Stream == shape.Upstream && m.Retired > 0 && st.Round.Members[key].Evidence == Answered {
+		if m := st.Members[key]; m.ID.Stream == stream && m.Retired > 0 && st.Round.Members[key].Evidence == Answered {
 			return m.ID, true
 		}
 	}

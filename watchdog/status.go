@@ -182,7 +182,7 @@ func (b streamBuilder) build() api.StreamStatus {
 		Name: b.sr.Name, Mode: b.sr.Mode, Epoch: b.st.Epoch, Primary: b.st.Primary, Reason: b.reason(shown),
 		OutageMS: b.st.Clock.Outage.Milliseconds(), ThresholdMS: b.sr.Threshold.Milliseconds(), LossLimit: b.sr.MaxLoss,
 		Held: b.st.Hold.Held, HeldBy: b.st.Hold.By, WouldHave: b.st.WouldHave, Attempt: b.st.Attempt, Last: b.st.Last,
-		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Aftercare: b.aftercare(), Sourcing: b.sourcing(),
+		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Aftercare: b.aftercare(), Sourcing: b.sourcing(), Spares: b.spares(),
 	}
 	_, span := b.st.Captured()
 	s.DualCaptureMS = span.Milliseconds()
@@ -269,11 +269,23 @@ func (b streamBuilder) sourcing() []policy.Sourcing {
 	return list
 }
 
+// spares are the spare copies that are there now, in the order of their names; their writes are left out.
+func (b streamBuilder) spares() []policy.Spare {
+	var list []policy.Spare
+	for _, key := range sortedNames(b.st.Spares) {
+		s := b.st.Spares[key]
+		s.Writes = nil
+		list = append(list, s)
+	}
+	return list
+}
+
 // rejoining says whether a member is being made a mirror of the primary again. One that has yet to be deleted, and waits for
 // another member, may do so for as long as a site is away.
 func (b streamBuilder) rejoining() bool {
 	for _, c := range b.st.Aftercare {
-		if c.Phase == policy.PhaseDelete && c.Waiting.Code != policy.Unreachable || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
+		deletes := c.Phase == policy.PhaseSpare || c.Phase == policy.PhaseDelete
+		if deletes && c.Waiting.Code != policy.Unreachable || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
 			return true
 		}
 	}

@@ -61,6 +61,9 @@ func (p *page) remarks(s api.StreamStatus) {
 			p.para("  ", fmt.Sprintf("%s has %s among its sources, which was replaced: %s", c.Stream, c.From, c.Waiting.Text))
 		}
 	}
+	for _, c := range s.Spares {
+		p.para("  ", fmt.Sprintf("%s is a spare copy of ours, and is deleted when %s follows %s: %s", c.ID, c.For, s.Primary, c.Waiting.Text))
+	}
 }
 
 // attemptText names an attempt.

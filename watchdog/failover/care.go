@@ -64,6 +64,8 @@ func (c *carer) next(ctx context.Context) (more bool, err error) {
 		return true, c.h.propose(ctx, policy.Command{Close: &m.Close})
 	case policy.MoveCare:
 		return c.result(ctx, st, m.Care)
+	case policy.MoveSpare:
+		return true, c.h.propose(ctx, policy.Command{Spare: &m.Spare})
 	case policy.MoveSend:
 		return c.send(ctx, st, m)
 	}
@@ -78,8 +80,14 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
 	c.silent = !answers(v.Primary) || !answers(v.Member) && v.Member.Evidence != policy.NotFound
 	care := st.Aftercare[c.id.String()]
-	if care.Phase == policy.PhaseCatchUp && v.Member.Snapshot != nil && v.Primary.Snapshot != nil && v.Member.Snapshot.LastSeq < v.Primary.Snapshot.LastSeq {
-		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, v.Member.Snapshot.LastSeq)
+	copied := v.Member.Snapshot
+	if care.Spare != (policy.MemberID{}) && care.Phase != policy.PhaseCatchUp {
+		_, v.Spare = c.h.lookAround(ctx, st, care.Spare)
+		v.SpareWaited = c.h.oldestOpen(st.Spares[care.Spare.String()].Writes)
+		copied = v.Spare.Snapshot
+	}
+	if catches := care.Phase == policy.PhaseCatchUp || care.Phase == policy.PhaseSpare; catches && copied != nil && v.Primary.Snapshot != nil && copied.LastSeq < v.Primary.Snapshot.LastSeq {
+		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, copied.LastSeq)
 	}
 	if care.Phase == policy.PhaseDelete {
 		v.Listed = c.h.listed(ctx, c.id)
@@ -149,12 +157,12 @@ func (c *carer) copy(ctx context.Context, st policy.StreamState, kind policy.Mov
 // replay publishes what an archive holds and the primary lacks.
 func (c *carer) replay(ctx context.Context, st policy.StreamState) (*policy.Replay, error) {
 	tail := st.Aftercare[c.id.String()].Tail
-	from, err := c.side(ctx, policy.MemberID{Site: tail.Site, Stream: tail.Stream})
+	from, err := c.h.side(ctx, policy.MemberID{Site: tail.Site, Stream: tail.Stream})
 	if err != nil {
 		return nil, err
 	}
 	defer from.Conn.Close()
-	to, err := c.side(ctx, st.Primary)
+	to, err := c.h.side(ctx, st.Primary)
 	if err != nil {
 		return nil, err
 	}
@@ -176,34 +184,39 @@ func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.Car
 		failpoint(st.Name, "in-"+p.Stage)
 		c.h.progressed(c.id, p)
 	}
-	from, err := c.side(ctx, c.id)
+	return c.h.archive(ctx, job, c.id, st.Primary, v.Member.Snapshot.LastSeq)
+}
+
+// archive carries a job out between two streams, of which the old one was seen at sequence last just now.
+func (h *Hands) archive(ctx context.Context, job salvage.Job, old, primary policy.MemberID, last uint64) (*policy.Tail, error) {
+	from, err := h.side(ctx, old)
 	if err != nil {
 		return nil, err
 	}
 	defer from.Conn.Close()
-	to, err := c.side(ctx, st.Primary)
+	to, err := h.side(ctx, primary)
 	if err != nil {
 		return nil, err
 	}
 	defer to.Conn.Close()
 	job.Old, job.Primary = from, to
-	failpoint(st.Name, "before-archive")
+	failpoint(job.Name, "before-archive")
 	a, err := salvage.Archive(ctx, job)
 	if err != nil {
 		return nil, err
 	}
-	failpoint(st.Name, "after-archive")
-	t := &policy.Tail{Stream: a.Stream, Fork: a.Fork, MemberLast: v.Member.Snapshot.LastSeq, First: a.First, Last: a.Last,
+	failpoint(job.Name, "after-archive")
+	t := &policy.Tail{Stream: a.Stream, Fork: a.Fork, MemberLast: last, First: a.First, Last: a.Last,
 		FirstAt: a.FirstAt, LastAt: a.LastAt, Captured: a.Captured, Messages: a.Messages, OnPrimary: a.OnPrimary, Bytes: a.Bytes, Digest: a.Digest}
 	if t.Stream != "" {
-		t.Site = st.Primary.Site
+		t.Site = primary.Site
 	}
 	return t, nil
 }
 
 // side is a member as salvage reads it, over a connection of its own that the caller closes.
-func (c *carer) side(ctx context.Context, id policy.MemberID) (salvage.Side, error) {
-	login, ok := c.h.o.Logins()[id.Site]
+func (h *Hands) side(ctx context.Context, id policy.MemberID) (salvage.Side, error) {
+	login, ok := h.o.Logins()[id.Site]
 	if !ok {
 		return salvage.Side{}, fmt.Errorf("site %q is not in the config", id.Site)
 	}
@@ -245,7 +258,12 @@ func (c *carer) result(ctx context.Context, st policy.StreamState, r policy.Care
 }
 
 func (c *carer) send(ctx context.Context, st policy.StreamState, m policy.Move) (bool, error) {
-	refused, err := c.h.send(ctx, sending{move: m, state: st, phase: st.Aftercare[c.id.String()].Phase, timeout: c.h.o.Timeout})
+	var refused, err error
+	if m.Spare.Open != nil {
+		refused, err = c.h.sendSpare(ctx, st.Name, m)
+	} else {
+		refused, err = c.h.send(ctx, sending{move: m, state: st, phase: st.Aftercare[c.id.String()].Phase, timeout: c.h.o.Timeout})
+	}
 	if err != nil || refused == nil {
 		return true, err
 	}
@@ -257,6 +275,9 @@ func (c *carer) send(ctx context.Context, st policy.StreamState, m policy.Move) 
 	c.h.o.Log.Warn("care did not go through", "stream", st.Name, "member", c.id.String(), "error", refused, "next_try_in", pause)
 	r := policy.CareCommand{Stream: st.Name, Member: c.id, Epoch: st.Aftercare[c.id.String()].Epoch, Phase: c.phase,
 		Outcome: policy.OutcomeWaiting, Reason: refusedReason(m.Write, refused)}
+	if m.Spare.Open != nil {
+		r.Reason = policy.SpareRefused(st, c.id, refused.Error())
+	}
 	return c.result(ctx, st, r)
 }
 

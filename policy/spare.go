@@ -1,0 +1,170 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Spare is a further mirror of the primary, made at the site of the only sibling for as long as that is made anew: at no time
+// is the primary the only one that holds the messages. It is no member: nobody probes it, and it never takes over. Its name is
+// used once, so that a late write to it can do no more than leave it behind, and then it is deleted again.
+type Spare struct {
+	ID     MemberID `json:"id"`
+	For    MemberID `json:"for"`    // the member that it stands in for
+	Follow MemberID `json:"follow"` // the primary that it was made to mirror
+	N      uint64   `json:"n"`      // tells it apart from the others of its member
+	// Stray and ForkLimit are those of a member (MemberState): once the primary is another one it may hold what that lacks.
+	Stray     uint64 `json:"stray,omitempty"`
+	ForkLimit uint64 `json:"fork_limit,omitempty"`
+	// Tail is the account of what it held beyond that, once the archive was verified.
+	Tail *Tail `json:"tail,omitempty"`
+	// Waiting is why it is not deleted yet, though nobody needs it; its code is InProgress while it is, or is needed.
+	Waiting Reason `json:"waiting,omitzero"`
+	// Writes are the open ones.
+	Writes []Write `json:"writes,omitempty"`
+}
+
+// Of tells the archive of what the spare held apart from others of its epoch, as Aftercare.Of does.
+func (s Spare) Of() string { return fmt.Sprintf("%s_spare%d", s.ID.Site, s.N) }
+
+// spareLost is how long a write to a spare may take to show its effect, before another is sent.
+const spareLost = 10 * time.Second
+
+// spareOf names the spare of a member.
+func (st StreamState) spareOf(id MemberID, n uint64) MemberID {
+	return MemberID{Site: id.Site, Stream: fmt.Sprintf("%s_SPARE_%d_%d", id.Stream, st.Epoch, n)}
+}
+
+// IsSpare reports whether a stream, by its config, is a spare copy of ours.
+func IsSpare(raw json.RawMessage) bool {
+	shape, err := ShapeOf(raw)
+	return err == nil && shape.Kind == ShapeMirror && StampOf(raw).Write.Kind() == WriteSpare
+}
+
+// FindSpares picks, of the streams that a site lists, spare copies of a guarded one.
+func FindSpares(st StreamState, site string, listed []ListedStream) []Spare {
+	var found []Spare
+	for _, stream := range listed {
+		for _, key := range sortedKeys(st.Members) {
+			m := st.Members[key].ID
+			rest, ours := strings.CutPrefix(stream.Name, m.Stream+"_SPARE_")
+			var epoch, n uint64
+			if _, err := fmt.Sscanf(rest, "%d_%d", &epoch, &n); err != nil || !ours || m.Site != site || !IsSpare(stream.Config) {
+				continue
+			}
+			found = append(found, Spare{ID: MemberID{Site: site, Stream: stream.Name}, For: m, N: n})
+		}
+	}
+	return found
+}
+
+// needsSpare reports that the care of a member counts on the spare. Once it does not, it never will again.
+func (st StreamState) needsSpare(s Spare) bool { return st.Aftercare[s.For.String()].Spare == s.ID }
+
+func (s Spare) open(kind WriteKind) bool {
+	return slices.ContainsFunc(s.Writes, func(w Write) bool { return w.Open() && w.Kind == kind })
+}
+
+// seen is an open write whose effect was read back.
+func (s Spare) seen(v View) (WriteID, bool) {
+	if !v.answered() || v.Snapshot == nil {
+		return "", false
+	}
+	stamp := StampOf(v.Snapshot.Config).Write
+	return stamp, slices.ContainsFunc(s.Writes, func(w Write) bool { return w.Open() && w.ID == stamp })
+}
+
+// spare makes sure that another copy is there before the member is deleted: one that can be reached, or a spare.
+func (e carer) spare() Move {
+	s := e.st.Spares[e.c.Spare.String()]
+	if id, ok := s.seen(e.v.Spare); ok {
+		return closeSpare(e.st, s, id)
+	}
+	_, other := e.st.otherCopy(e.c.Member)
+	open := s.open(WriteSpare)
+	switch {
+	case e.m.Deleted || other:
+		return e.done("%s is not the only other copy of %s", e.c.Member, e.st.Primary)
+	case !e.v.Primary.answered():
+		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
+	case s.ID == MemberID{}, e.v.Spare.Evidence == NotFound && (!open || e.v.SpareWaited >= spareLost):
+		return e.makeSpare()
+	case e.v.Spare.Evidence == NotFound:
+		return e.wait(WriteOpen, "%s, a spare copy of %s, is on its way", s.ID, e.st.Primary)
+	case !e.v.Spare.answered():
+		return e.wait(Unreachable, "%s does not answer (%s)", s.ID, e.v.Spare.Evidence)
+	case !e.spareFollows() || e.v.Spare.Snapshot.LastSeq < newestOf(e.v.Newest, e.v.Primary.Snapshot.LastSeq):
+		return e.wait(InProgress, "%s is the only other copy of %s: %s, a spare one, is catching up first", e.c.Member, e.st.Primary, s.ID)
+	}
+	return e.done("%s holds a spare copy of %s", s.ID, e.st.Primary)
+}
+
+// spareFollows reports that the spare is a mirror of the primary, and hears from it.
+func (e carer) spareFollows() bool {
+	shape, ok := e.v.Spare.shape()
+	if !ok || shape.Kind != ShapeMirror || shape.Upstream != e.st.Primary.Stream || e.c.Spare == (MemberID{}) {
+		return false
+	}
+	m := e.v.Spare.Snapshot.Mirror
+	return m != nil && m.Active >= 0 && m.Active < receivingWithin
+}
+
+// copied asks that the member, which is about to be deleted, is not the only other copy. Without one, and without a spare, it goes
+// back to where that is made; a delete that is open may take effect meanwhile.
+func (e carer) copied(open bool) (Move, bool) {
+	reason, ok := e.st.otherCopy(e.c.Member)
+	switch {
+	case ok, e.spareFollows():
+		return Move{}, true
+	case open:
+		return e.result(OutcomeWaiting, reason), false
+	case e.c.Spare != (MemberID{}) && e.v.Spare.Evidence != NotFound:
+		return e.wait(Unreachable, "%s, a spare copy, does not follow %s (%s)", e.c.Spare, e.st.Primary, e.v.Spare.Evidence), false
+	}
+	return e.result(OutcomeAgain, reason), false
+}
+
+// makeSpare creates it, under a name that it keeps for as long as this care lasts.
+func (e carer) makeSpare() Move {
+	n := e.st.WriteSeq + 1
+	id := e.c.Spare
+	if id == (MemberID{}) {
+		id = e.st.spareOf(e.c.Member, n)
+	}
+	w := Write{ID: NewWriteID(e.st.Epoch, WriteSpare, int(n)), Kind: WriteSpare, Member: id, Via: id.Site}
+	external, err := e.st.prefixTo(e.sr, e.c.Member, e.st.Primary)
+	if err == nil {
+		w.Config, err = SpareConfig(e.m.Before, id, e.st.Primary, external, Stamp{Write: w.ID, Watchdog: e.node})
+	}
+	if err != nil {
+		return e.wait(ChangedOutside, "%s: %v", id, err)
+	}
+	return sendSpare(e.st, e.c.Member, w)
+}
+
+// SpareConfig is a mirror like the member that it stands in for, of which nobody reads: it does not answer for its upstream.
+func SpareConfig(own json.RawMessage, id, upstream MemberID, external string, s Stamp) (json.RawMessage, error) {
+	raw, err := MirrorConfig(own, id, upstream, external, nil, s)
+	if err != nil {
+		return nil, err
+	}
+	c := mustParse(raw)
+	c.set("mirror_direct", false)
+	return c.bytes(), nil
+}
+
+// SpareRefused is why a member waits whose spare the server refuses: for another copy, or for room.
+func SpareRefused(st StreamState, id MemberID, why string) Reason {
+	return reasonf(Unreachable, "%s is the only other copy of %s, and a spare one cannot be made (%s): it is copied anew when another one can be reached", id, st.Primary, why)
+}
+
+func sendSpare(st StreamState, of MemberID, w Write) Move {
+	return Move{Kind: MoveSend, Write: w, Spare: SpareCommand{Stream: st.Name, Epoch: st.Epoch, For: of, Spare: w.Member, Open: &w}}
+}
+
+func closeSpare(st StreamState, s Spare, id WriteID) Move {
+	return Move{Kind: MoveSpare, Spare: SpareCommand{Stream: st.Name, Epoch: st.Epoch, Spare: s.ID, Close: id}}
+}
