@@ -13,15 +13,28 @@ func (st StreamState) remaking(but MemberID) (MemberID, bool) {
 	return MemberID{}, false
 }
 
-// otherCopy asks that a mirror which is about to be deleted and copied anew is not the only other copy.
+// otherCopy asks that a mirror which is about to be deleted and copied anew is not the only other copy. One that is shorter than
+// what it shares with the primary, as a former primary that lost its disks is, is none.
 func (st StreamState) otherCopy(id MemberID) (Reason, bool) {
 	for _, key := range sortedKeys(st.Members) {
-		m := st.Members[key]
-		if m.ID != id && m.ID != st.Primary && !m.Deleted && st.Round.Members[key].Reachable() {
+		m, r := st.Members[key], st.Round.Members[key]
+		if m.ID != id && m.ID != st.Primary && !m.Deleted && r.Reachable() && r.Now != nil && r.Now.LastSeq >= st.shared(id) {
 			return Reason{}, true
 		}
 	}
 	return reasonf(Unreachable, "%s is the only other copy of %s: it is copied anew when another one can be reached", id, st.Primary), false
+}
+
+// shared is up to which sequence a member holds, as far as the newest round knows, what the primary holds.
+func (st StreamState) shared(id MemberID) uint64 {
+	now, limit := st.Round.Members[id.String()].Now, st.Members[id.String()].ForkLimit
+	switch {
+	case now == nil:
+		return 0
+	case limit > 0:
+		return min(now.LastSeq, limit)
+	}
+	return now.LastSeq
 }
 
 // strays finds a mirror that would copy from a former primary of its name again, and can be re-pointed before.

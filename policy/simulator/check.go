@@ -72,12 +72,22 @@ func (r *record) lonely(s *Sim, w policy.Write) {
 	if w.Kind != policy.WriteDelete || !cared || c.Kind != policy.CareRepoint {
 		return
 	}
+	p := s.world.streams[s.st().Primary.String()].msgs
+	held := common(s.world.at(w.Member).msgs, p)
 	for _, x := range s.world.streams {
-		if x.id != w.Member && x.id != s.st().Primary && x.meta != nil && len(x.msgs) > 0 {
+		if x.id != w.Member && x.id != s.st().Primary && x.meta != nil && common(x.msgs, p) >= held {
 			return
 		}
 	}
 	s.fail("%s is deleted by %s, and is the only copy beside the primary", w.Member, w.ID)
+}
+
+// common is how many messages two streams have alike from their beginning on.
+func common(a, b []int) (n int) {
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // changed looks at a write that took effect.
@@ -225,8 +235,12 @@ func (s *Sim) checkMirrors() {
 	}
 }
 
-// checkSpares: after the calm no spare copy is left, but for a member that waits for a person.
+// checkSpares: after the calm no spare copy is left, but for a member that waits for a person, or of a log that was lost without
+// anything that needed an adoption since.
 func (s *Sim) checkSpares() {
+	if s.st().SearchEpoch() == 0 {
+		return
+	}
 	for key, x := range s.world.streams {
 		needed := s.st().Aftercare[s.st().Spares[key].For.String()].Spare == x.id
 		if x.meta != nil && !slices.Contains(all, x.id) && !needed {
