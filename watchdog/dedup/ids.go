@@ -9,8 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 const (
@@ -36,37 +34,21 @@ const (
 	readerIdle = 10 * time.Second
 )
 
+// readerPrefix begins the names of the consumers that read ids.
+const readerPrefix = "understudy-dedup-"
+
 // held is one message's id, "" if it has none, and the time at which the origin stored it.
 type held struct {
 	id string
 	at time.Time
 }
 
-// Ids are what Gather found.
+// Ids are what a Follower found.
 type Ids struct {
 	all     []held    // with an id, newest first, each once
 	newest  time.Time // of the newest message, with an id or not
 	upTo    uint64
 	scanned int
-}
-
-// Gather reads the ids that Seed will want while the target is a mirror still, so that publishers need not wait for it.
-// It takes the newest Job.MaxIDs up to Job.LastSeq, which the target must hold.
-func Gather(ctx context.Context, conn *jsapi.Conn, job Job) (*Ids, error) {
-	s, err := connect(conn, job)
-	if err != nil {
-		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
-	}
-	info, err := conn.Info(ctx, job.Member.Stream)
-	if err != nil {
-		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
-	}
-	s.target = target{state: info.State, now: info.Time}
-	ids, err := s.gather(ctx, func(time.Time) time.Time { return time.Time{} })
-	if err != nil {
-		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
-	}
-	return ids, nil
 }
 
 // newest returns the ids of the window that the target holds, newest first, at most MaxIDs.
@@ -170,17 +152,11 @@ func (s *seeding) read(ctx context.Context, lo, hi uint64, toEnd bool) ([]held, 
 
 // readOnce returns what a consumer of its own delivers, headers only, and the last sequence of that.
 func (s *seeding) readOnce(ctx context.Context, lo, hi uint64) (chunk []held, last uint64, err error) {
-	name := "understudy-dedup-" + nats.NewInbox()[len(nats.InboxPrefix):]
+	name := readerPrefix + nats.NewInbox()[len(nats.InboxPrefix):]
 	defer s.dismiss(ctx, name)
 	asked, done := context.WithTimeout(ctx, makeWait)
 	defer done()
-	cons, err := s.js.CreateConsumer(asked, s.Member.Stream, jetstream.ConsumerConfig{
-		Name:          name,
-		Description:   "reads the message ids of the deduplication window",
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: lo,
-		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, Replicas: 1,
-		InactiveThreshold: readerIdle,
-	})
+	cons, err := s.js.CreateConsumer(asked, s.Member.Stream, readerConfig(name, lo))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -201,6 +177,17 @@ func (s *seeding) readOnce(ctx context.Context, lo, hi uint64) (chunk []held, la
 		}
 	}
 	return chunk, last, nil
+}
+
+// readerConfig is a consumer that reads headers from a sequence on, and leaves no trace.
+func readerConfig(name string, from uint64) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Name:          name,
+		Description:   "reads the message ids of the deduplication window",
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, Replicas: 1,
+		InactiveThreshold: readerIdle,
+	}
 }
 
 // dismiss removes a consumer that has read, or may have been made without an answer; or it ends by itself.

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
@@ -22,7 +23,9 @@ func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) e
 	a := st.Attempt
 	job := dedup.Job{Member: a.Target, MaxIDs: maxIDs, LastSeq: a.LastSeq}
 	if a.Kind == policy.KindSwitchover {
-		job.Budget, job.Gathered = plannedSeedBudget, s.readBefore().ids
+		job.Budget, job.Gathered, job.Fresh = plannedSeedBudget, s.readBefore().ids, s.fresh
+		s.fresh = false
+		defer s.readWhile(ctx, st)()
 	} else {
 		if err := s.flush(ctx); err != nil {
 			return err
@@ -45,6 +48,26 @@ func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) e
 		s.seeded = &policy.SeedRecord{Skipped: err.Error()}
 	}
 	return nil
+}
+
+// readWhile takes the next views while something else is done: the function that it returns waits for them.
+func (s *stepper) readWhile(ctx context.Context, st policy.StreamState) (wait func()) {
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		v := s.h.read(ctx, st, s.origin)
+		s.ahead.views = &v
+	})
+	return reading.Wait
+}
+
+// readMeanwhile returns the views that were read so, once.
+func (s *stepper) readMeanwhile() (v policy.Views, read bool) {
+	if s.ahead.views == nil || s.seeded == nil {
+		s.ahead.views = nil
+		return v, false
+	}
+	v, s.ahead.views = *s.ahead.views, nil
+	return v, true
 }
 
 func (s *stepper) seedOnce(ctx context.Context, site string, job dedup.Job) (dedup.Account, error) {
