@@ -54,23 +54,16 @@ func (s *seeding) pauseConsumers(ctx context.Context) (resume func(context.Conte
 }
 
 // listeners are all consumers that answer.
-func (s *seeding) listeners(ctx context.Context) (all []listener, err error) {
-	for seen := 0; ; {
-		page, err := s.conn.ConsumerPage(ctx, s.Member.Stream, seen)
-		if err != nil {
-			return nil, err
-		}
-		for _, info := range page.Consumers {
-			c := listener{name: info.Name}
-			if err := json.Unmarshal(info.Config, &c.config); err != nil {
-				return nil, fmt.Errorf("consumer %s: unreadable config: %w", info.Name, err)
-			}
-			all = append(all, c)
-		}
-		if seen += len(page.Consumers) + len(page.Missing); len(page.Consumers) == 0 || seen >= page.Total {
-			return all, nil
+func (s *seeding) listeners(ctx context.Context) ([]listener, error) {
+	infos, _, err := s.conn.Consumers(ctx, s.Member.Stream)
+	all := make([]listener, len(infos))
+	for i, info := range infos {
+		all[i].name = info.Name
+		if err := json.Unmarshal(info.Config, &all[i].config); err != nil {
+			return nil, fmt.Errorf("consumer %s: unreadable config: %w", info.Name, err)
 		}
 	}
+	return all, err
 }
 
 // resume lets a consumer go on, unless the application itself had it paused for longer than until now.

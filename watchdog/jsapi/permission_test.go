@@ -117,7 +117,7 @@ func TestInboxLostOnTheWay(t *testing.T) {
 
 // Every method is known to read or to write, and those that read publish nothing but questions.
 func TestReadersDoNotWrite(t *testing.T) {
-	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Domain", "Done", "Epoch", "HoldsFrom", "Info", "InfoOf", "LastError", "List", "Move", "Names", "Ping"}
+	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Consumers", "Domain", "Done", "Epoch", "HoldsFrom", "Info", "InfoOf", "LastError", "List", "Move", "Names", "Ping"}
 	writers := []string{"Barrier", "Client", "Create", "CreateConsumer", "Delete", "DeleteConsumer", "PauseConsumer", "Publish",
 		"PublishEvent", "Purge", "Ready", "ResetConsumer", "Update"}
 	var methods []string
@@ -151,6 +151,7 @@ func TestReadersDoNotWrite(t *testing.T) {
 	_, _, _ = c.API(ctx)
 	_, _ = c.ConsumerInfo(ctx, "NONE", "C")
 	_, _ = c.ConsumerPage(ctx, "NONE", 0)
+	_, _, _ = c.Consumers(ctx, "NONE")
 	_ = c.Ping(ctx)
 	if err := tap.Publish("end", nil); err != nil {
 		t.Fatal(err)
