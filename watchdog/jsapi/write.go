@@ -56,14 +56,17 @@ func (c *Conn) Delete(ctx context.Context, stream string) error {
 	return nil
 }
 
-// Purge removes all messages on one subject of a stream.
+// Purge removes all messages on one subject of a stream; ErrNoSubject without one.
 func (c *Conn) Purge(ctx context.Context, stream, subject string) error {
 	if err := checkName(stream); err != nil {
 		return err
 	}
+	if subject == "" { // an empty filter would remove everything
+		return fmt.Errorf("STREAM.PURGE.%s: %w", stream, ErrNoSubject)
+	}
 	body, err := json.Marshal(map[string]string{"filter": subject})
-	if err != nil || subject == "" { // an empty filter would remove everything
-		return fmt.Errorf("STREAM.PURGE.%s of subject %q: %w", stream, subject, errors.Join(err, ErrNoSubject))
+	if err != nil {
+		return fmt.Errorf("STREAM.PURGE.%s: %w", stream, err)
 	}
 	var answer struct {
 		Success bool `json:"success"`
