@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
@@ -34,6 +33,9 @@ type Follower struct {
 	news   chan struct{}
 }
 
+// anyAge lets ids of every age count: which do is known once the stream is promoted.
+func anyAge(time.Time) time.Time { return time.Time{} }
+
 // Follow reads the newest Job.MaxIDs ids of a mirror, and begins to follow it. Close ends that.
 func Follow(ctx context.Context, conn *jsapi.Conn, job Job) (*Follower, error) {
 	f, err := follow(ctx, conn, job)
@@ -44,11 +46,7 @@ func Follow(ctx context.Context, conn *jsapi.Conn, job Job) (*Follower, error) {
 }
 
 func follow(ctx context.Context, conn *jsapi.Conn, job Job) (*Follower, error) {
-	s, err := connect(conn, job)
-	if err != nil {
-		return nil, err
-	}
-	info, err := conn.Info(ctx, job.Member.Stream)
+	s, info, err := connect(ctx, conn, job)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +56,7 @@ func follow(ctx context.Context, conn *jsapi.Conn, job Job) (*Follower, error) {
 		return nil, err
 	}
 	s.LastSeq = f.from
-	if f.past, err = s.gather(ctx, func(time.Time) time.Time { return time.Time{} }); err != nil {
+	if f.past, err = s.gather(ctx, anyAge); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -67,10 +65,7 @@ func follow(ctx context.Context, conn *jsapi.Conn, job Job) (*Follower, error) {
 
 // listen has all messages from here on delivered.
 func (f *Follower) listen(ctx context.Context) error {
-	name := readerPrefix + nats.NewInbox()[len(nats.InboxPrefix):]
-	asked, done := context.WithTimeout(ctx, makeWait)
-	defer done()
-	c, err := f.s.js.CreateConsumer(asked, f.s.Member.Stream, readerConfig(name, f.from+1))
+	c, name, err := f.s.reader(ctx, f.from+1)
 	if err != nil {
 		return err
 	}
@@ -117,7 +112,7 @@ func (f *Follower) Ids(ctx context.Context, upTo uint64) (*Ids, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := collected{Ids: Ids{upTo: upTo}, max: f.s.MaxIDs, cutoff: func(time.Time) time.Time { return time.Time{} }, seen: map[string]bool{}}
+	c := collected{Ids: Ids{upTo: upTo}, max: f.s.MaxIDs, cutoff: anyAge, seen: map[string]bool{}}
 	if c.add(f.live) {
 		past := slices.Clone(f.past.all)
 		slices.Reverse(past)

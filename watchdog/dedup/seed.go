@@ -100,11 +100,11 @@ type seeding struct {
 	target target
 }
 
-// connect prepares what needs no answer.
-func connect(conn *jsapi.Conn, job Job) (*seeding, error) {
+// connect prepares a job, and reads what its stream is.
+func connect(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, *jsapi.Info, error) {
 	nc, err := conn.Client()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	js, err := jetstream.NewWithDomain(nc, conn.Domain())
 	if conn.Domain() == "" {
@@ -113,16 +113,16 @@ func connect(conn *jsapi.Conn, job Job) (*seeding, error) {
 	if job.Budget <= 0 {
 		job.Budget = defaultBudget
 	}
-	return &seeding{Job: job, seed: seed{subject: policy.ParkSubject(job.Member), stream: job.Member.Stream}, conn: conn, js: js}, err
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := conn.Info(ctx, job.Member.Stream)
+	return &seeding{Job: job, seed: seed{subject: policy.ParkSubject(job.Member), stream: job.Member.Stream}, conn: conn, js: js}, info, err
 }
 
 // open reads the target, and refuses one that is not parked.
 func open(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, error) {
-	s, err := connect(conn, job)
-	if err != nil {
-		return nil, err
-	}
-	info, err := conn.Info(ctx, job.Member.Stream)
+	s, info, err := connect(ctx, conn, job)
 	if err != nil {
 		return nil, err
 	}
