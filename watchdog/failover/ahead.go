@@ -19,14 +19,16 @@ type ahead struct {
 	ids *dedup.Ids
 	// noneAt is when the old primary had no durable consumers; zero when it had some, or nobody knows.
 	noneAt time.Time
-	// views were read while the ids were seeded; nil when there are none, or they have been used.
-	views *policy.Views
+	began  bool // readAhead
+	// views were read at viewed, while the ids were seeded; nil when there are none, or they have been used.
+	views  *policy.Views
+	viewed time.Time
 }
 
 // followIds begins to follow the target's message ids, before the park. What fails here is read again when it is wanted.
 func (s *stepper) followIds(ctx context.Context, a policy.Attempt) {
 	most := a.Seeds()
-	if most == 0 {
+	if most == 0 || s.ahead.follower != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.h.o.Timeout)
@@ -44,8 +46,12 @@ func (s *stepper) followIds(ctx context.Context, a policy.Attempt) {
 // its end. What fails here is read again when it is wanted.
 func (s *stepper) readAhead(ctx context.Context, a policy.Attempt) {
 	x := &s.ahead
+	if x.began {
+		return
+	}
+	x.began = true
 	x.reading.Go(func() {
-		if x.follower == nil {
+		if s.followIds(ctx, a); x.follower == nil { // it was not this step that sent the park
 			return
 		}
 		defer x.follower.Close() // or it would be handed the seeds

@@ -47,10 +47,10 @@ func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Mov
 		}
 	}
 	if s.origin == nil && !m.Resend {
-		switch m.Write.Kind {
-		case policy.WritePark:
+		switch { // a park may be needed again, once the target is promoted
+		case m.Write.Kind == policy.WritePark && !st.Attempt.ParkOpened:
 			s.followIds(ctx, *st.Attempt)
-		case policy.WritePromote:
+		case m.Write.Kind == policy.WritePromote && !st.Attempt.PromoteOpened:
 			s.readAhead(ctx, *st.Attempt)
 		}
 	}
