@@ -40,7 +40,7 @@ func settle(ctx context.Context, conn *jsapi.Conn, stream string, due func(*jsap
 
 // pick lists the consumers that something is due for. One that did not answer cannot be told, so it is an error.
 func pick(ctx context.Context, conn *jsapi.Conn, stream string, due func(*jsapi.ConsumerInfo) bool) ([]*jsapi.ConsumerInfo, error) {
-	all, missing, err := list(ctx, conn, stream)
+	all, missing, err := conn.Consumers(ctx, stream)
 	if err != nil {
 		return nil, err
 	}

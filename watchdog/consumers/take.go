@@ -25,7 +25,7 @@ func Take(ctx context.Context, conn *jsapi.Conn, id policy.MemberID) (policy.Con
 	if info.State.Consumers == 0 {
 		return snap, nil
 	}
-	all, missing, err := list(ctx, conn, id.Stream)
+	all, missing, err := conn.Consumers(ctx, id.Stream)
 	if err != nil {
 		return policy.ConsumerSnapshot{}, fmt.Errorf("take the consumers of %s: %w", id, err)
 	}
@@ -40,30 +40,6 @@ func Take(ctx context.Context, conn *jsapi.Conn, id policy.MemberID) (policy.Con
 		}
 	}
 	return snap, nil
-}
-
-// list reads all pages. A consumer that two pages show, since the list changed between them, is taken as it was last.
-func list(ctx context.Context, conn *jsapi.Conn, stream string) (all []*jsapi.ConsumerInfo, missing []string, err error) {
-	at := map[string]int{}
-	for offset := 0; ; {
-		page, err := conn.ConsumerPage(ctx, stream, offset)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, c := range page.Consumers {
-			if i, twice := at[c.Name]; twice {
-				all[i] = c
-				continue
-			}
-			at[c.Name] = len(all)
-			all = append(all, c)
-		}
-		missing = append(missing, page.Missing...)
-		offset += len(page.Consumers) + len(page.Missing)
-		if len(page.Consumers)+len(page.Missing) == 0 || offset >= page.Total {
-			return all, missing, nil
-		}
-	}
 }
 
 // consumerOf turns the server's description into the policy's; durable is false for what is not carried.

@@ -9,8 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 const (
@@ -29,6 +27,8 @@ const (
 	// makeWait limits the making of the consumer that reads: it may be put on a replica that has just died, and then
 	// nobody answers.
 	makeWait = time.Second
+	// dismissWait is how long the answer to its removal is waited for.
+	dismissWait = 100 * time.Millisecond
 	// readPatience is how long a chunk is asked for again after an error: each time the consumer may be put elsewhere, and
 	// a server that is gone is known to be after some seconds.
 	readPatience = readyPatience
@@ -36,37 +36,21 @@ const (
 	readerIdle = 10 * time.Second
 )
 
+// readerPrefix begins the names of the consumers that read ids.
+const readerPrefix = "understudy-dedup-"
+
 // held is one message's id, "" if it has none, and the time at which the origin stored it.
 type held struct {
 	id string
 	at time.Time
 }
 
-// Ids are what Gather found.
+// Ids are what a Follower found.
 type Ids struct {
 	all     []held    // with an id, newest first, each once
 	newest  time.Time // of the newest message, with an id or not
 	upTo    uint64
 	scanned int
-}
-
-// Gather reads the ids that Seed will want while the target is a mirror still, so that publishers need not wait for it.
-// It takes the newest Job.MaxIDs up to Job.LastSeq, which the target must hold.
-func Gather(ctx context.Context, conn *jsapi.Conn, job Job) (*Ids, error) {
-	s, err := connect(conn, job)
-	if err != nil {
-		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
-	}
-	info, err := conn.Info(ctx, job.Member.Stream)
-	if err != nil {
-		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
-	}
-	s.target = target{state: info.State, now: info.Time}
-	ids, err := s.gather(ctx, func(time.Time) time.Time { return time.Time{} })
-	if err != nil {
-		return nil, fmt.Errorf("gather message ids of %s: %w", job.Member, err)
-	}
-	return ids, nil
 }
 
 // newest returns the ids of the window that the target holds, newest first, at most MaxIDs.
@@ -170,20 +154,11 @@ func (s *seeding) read(ctx context.Context, lo, hi uint64, toEnd bool) ([]held, 
 
 // readOnce returns what a consumer of its own delivers, headers only, and the last sequence of that.
 func (s *seeding) readOnce(ctx context.Context, lo, hi uint64) (chunk []held, last uint64, err error) {
-	name := "understudy-dedup-" + nats.NewInbox()[len(nats.InboxPrefix):]
-	defer s.dismiss(ctx, name)
-	asked, done := context.WithTimeout(ctx, makeWait)
-	defer done()
-	cons, err := s.js.CreateConsumer(asked, s.Member.Stream, jetstream.ConsumerConfig{
-		Name:          name,
-		Description:   "reads the message ids of the deduplication window",
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: lo,
-		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, Replicas: 1,
-		InactiveThreshold: readerIdle,
-	})
+	cons, name, err := s.reader(ctx, lo)
 	if err != nil {
 		return nil, 0, err
 	}
+	defer s.dismiss(ctx, name)
 	left := min(int(cons.CachedInfo().NumPending), int(hi-lo+1))
 	for left > 0 {
 		n := len(chunk)
@@ -203,9 +178,28 @@ func (s *seeding) readOnce(ctx context.Context, lo, hi uint64) (chunk []held, la
 	return chunk, last, nil
 }
 
-// dismiss removes a consumer that has read, or may have been made without an answer; or it ends by itself.
-func (s *seeding) dismiss(ctx context.Context, name string) {
+// reader makes a consumer that reads headers from a sequence on, and leaves no trace. One that was made without an answer
+// is removed, too.
+func (s *seeding) reader(ctx context.Context, from uint64) (c jetstream.Consumer, name string, err error) {
+	name = readerPrefix + nats.NewInbox()[len(nats.InboxPrefix):]
 	asked, done := context.WithTimeout(ctx, makeWait)
+	defer done()
+	c, err = s.js.CreateConsumer(asked, s.Member.Stream, jetstream.ConsumerConfig{
+		Name:          name,
+		Description:   "reads the message ids of the deduplication window",
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, Replicas: 1,
+		InactiveThreshold: readerIdle,
+	})
+	if err != nil {
+		s.dismiss(ctx, name)
+	}
+	return c, name, err
+}
+
+// dismiss removes a consumer; or it ends by itself.
+func (s *seeding) dismiss(ctx context.Context, name string) {
+	asked, done := context.WithTimeout(ctx, dismissWait)
 	defer done()
 	_ = s.js.DeleteConsumer(asked, s.Member.Stream, name)
 }

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // timeout bounds every wait of a test; none comes near it unless it fails.
-const timeout = 60 * time.Second
+const timeout = 30 * time.Second
 
 // settings are keys of a stream's config, in the server's words.
 type settings map[string]any

@@ -45,6 +45,7 @@ func (s seed) stored(id string) uint64 { return s.size(id) + uint64(len(s.subjec
 type told struct {
 	seeded, known, left int
 	why                 string // ids are left
+	settled             bool   // every seed that was sent has been answered, each once sent
 }
 
 // teller publishes the seeds of some ids and takes in the acks.
@@ -89,6 +90,7 @@ func (s *seeding) tell(ctx context.Context, ids []string) (told, error) {
 		t.receive(budget, answers)
 	}
 	t.left = len(ids) - t.seeded - t.known
+	t.settled = t.open == 0 && !slices.ContainsFunc(t.sent, func(n uint8) bool { return n > 1 })
 	return t.told, ctx.Err()
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -50,6 +49,8 @@ type Job struct {
 	Budget time.Duration
 	// Gathered ids, when set, are not read again.
 	Gathered *Ids
+	// Fresh: the caller promoted the stream itself, and nobody has published on its parked subject since.
+	Fresh bool
 }
 
 // Account is what a seeding came to.
@@ -96,15 +97,14 @@ type seeding struct {
 	seed   seed
 	conn   *jsapi.Conn
 	js     jetstream.JetStream
-	stream jetstream.Stream
 	target target
 }
 
-// connect prepares what needs no answer.
-func connect(conn *jsapi.Conn, job Job) (*seeding, error) {
+// connect prepares a job, and reads what its stream is.
+func connect(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, *jsapi.Info, error) {
 	nc, err := conn.Client()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	js, err := jetstream.NewWithDomain(nc, conn.Domain())
 	if conn.Domain() == "" {
@@ -113,21 +113,16 @@ func connect(conn *jsapi.Conn, job Job) (*seeding, error) {
 	if job.Budget <= 0 {
 		job.Budget = defaultBudget
 	}
-	return &seeding{Job: job, seed: seed{subject: policy.ParkSubject(job.Member), stream: job.Member.Stream}, conn: conn, js: js}, err
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := conn.Info(ctx, job.Member.Stream)
+	return &seeding{Job: job, seed: seed{subject: policy.ParkSubject(job.Member), stream: job.Member.Stream}, conn: conn, js: js}, info, err
 }
 
 // open reads the target, and refuses one that is not parked.
 func open(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, error) {
-	s, err := connect(conn, job)
-	if err != nil {
-		return nil, err
-	}
-	var stream jetstream.Stream
-	var failed error
-	var asking sync.WaitGroup
-	asking.Go(func() { stream, failed = s.js.Stream(ctx, job.Member.Stream) })
-	info, err := conn.Info(ctx, job.Member.Stream)
-	asking.Wait()
+	s, info, err := connect(ctx, conn, job)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +132,7 @@ func open(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, error) {
 	if s.Window <= 0 {
 		s.Window = s.target.config.Window
 	}
-	s.stream = stream
-	return s, failed
+	return s, nil
 }
 
 // run goes through the steps. No step depends on what an earlier run did.
@@ -151,15 +145,18 @@ func (s *seeding) run(ctx context.Context) (Account, error) {
 		acc.Skipped = "no id is asked for"
 		return acc, nil
 	}
-	before, err := s.purge(ctx, false) // of a run that died
-	if err != nil {
-		return acc, err
+	before := s.target.state
+	if !s.Fresh {
+		var err error
+		if before, err = s.purge(ctx, purging{}); err != nil { // of a run that died
+			return acc, err
+		}
 	}
 	ids, err := s.newest(ctx)
 	if err != nil {
 		return acc, err
 	}
-	s.target.state.Messages, s.target.state.Bytes = before.Msgs, before.Bytes
+	s.target.state.Messages, s.target.state.Bytes = before.Messages, before.Bytes
 	fits, why := s.target.fitting(ids, s.seed)
 	if acc.LeftOut, acc.Why = len(ids)-len(fits), why; len(fits) == 0 {
 		return acc, nil
@@ -168,7 +165,7 @@ func (s *seeding) run(ctx context.Context) (Account, error) {
 }
 
 // publish seeds the ids while the stream's consumers stand still, and removes the seeds again.
-func (s *seeding) publish(ctx context.Context, ids []string, acc Account, before jetstream.StreamState) (Account, error) {
+func (s *seeding) publish(ctx context.Context, ids []string, acc Account, before jsapi.State) (Account, error) {
 	resume, err := s.pauseConsumers(ctx)
 	if err != nil {
 		return acc, err
@@ -182,13 +179,13 @@ func (s *seeding) publish(ctx context.Context, ids []string, acc Account, before
 	if err != nil {
 		return acc, fmt.Errorf("%w: %w", ErrNotClean, err)
 	}
-	after, err := s.purge(ctx, told.seeded > 0)
+	after, err := s.purge(ctx, purging{known: told.seeded > 0, settled: told.settled})
 	if err != nil {
 		return acc, err
 	}
 	acc.LastSeq, acc.Burned = after.LastSeq, after.LastSeq-before.LastSeq
-	if after.Msgs < before.Msgs && !s.target.expires() {
-		acc.Missing = before.Msgs - after.Msgs
+	if after.Messages < before.Messages && !s.target.expires() {
+		acc.Missing = before.Messages - after.Messages
 	}
 	return acc, nil
 }
@@ -210,19 +207,27 @@ func (s *seeding) ready(ctx context.Context) error {
 	}
 }
 
+// purging is what is known before a purge.
+type purging struct {
+	known   bool // there are seeds
+	settled bool // all that was published has been answered
+}
+
 // purge removes all that is on the parked subject, once all that was published there has been taken or refused, and
 // returns what the stream holds then. Without seeds it only looks, unless they are known to be there.
-func (s *seeding) purge(ctx context.Context, known bool) (jetstream.StreamState, error) {
+func (s *seeding) purge(ctx context.Context, p purging) (jsapi.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, cleanUp)
 	defer cancel()
-	// The answer to this comes after those to all that was published before on the same connection.
-	if err := s.ready(ctx); err != nil {
-		return jetstream.StreamState{}, fmt.Errorf("%w: %w", ErrNotClean, err)
+	if !p.settled {
+		// The answer to this comes after those to all that was published before on the same connection.
+		if err := s.ready(ctx); err != nil {
+			return jsapi.State{}, fmt.Errorf("%w: %w", ErrNotClean, err)
+		}
 	}
-	for {
+	for known := p.known; ; {
 		var err error
 		if known {
-			err = s.stream.Purge(ctx, jetstream.WithPurgeSubject(s.seed.subject))
+			err = s.conn.Purge(ctx, s.Member.Stream, s.seed.subject)
 		}
 		state, seeds, counted := s.seeds(ctx)
 		if counted == nil && seeds == 0 {
@@ -238,10 +243,10 @@ func (s *seeding) purge(ctx context.Context, known bool) (jetstream.StreamState,
 }
 
 // seeds counts what is on the parked subject.
-func (s *seeding) seeds(ctx context.Context) (jetstream.StreamState, uint64, error) {
-	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(s.seed.subject))
+func (s *seeding) seeds(ctx context.Context) (jsapi.State, uint64, error) {
+	info, err := s.conn.InfoOf(ctx, s.Member.Stream, s.seed.subject)
 	if err != nil {
-		return jetstream.StreamState{}, 0, err
+		return jsapi.State{}, 0, err
 	}
 	return info.State, info.State.Subjects[s.seed.subject], nil
 }

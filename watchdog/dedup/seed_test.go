@@ -74,26 +74,34 @@ func retries(t *testing.T, p *place, name string, mirror settings) {
 	}
 }
 
-// gathered reads the ids of a mirror, and seeds them when it is promoted.
+// gathered follows the ids of a mirror, and seeds them when it is promoted.
 func gathered(t *testing.T, p *place, name string) {
-	const ids, most = 300, 200
+	const ids, more, most = 300, 50, 200
 	m := p.mirror(t, name, nil, nil, func(m *mirrored) {
-		m.publish("a", ids)
+		m.publish("b", ids)
 		m.publishPlain(10)
 	})
-	before := m.state()
-	job := dedup.Job{Member: m.member, MaxIDs: most, LastSeq: before.LastSeq}
-	var err error
-	if job.Gathered, err = dedup.Gather(within(t), p.conn, job); err != nil {
+	job := dedup.Job{Member: m.member, MaxIDs: most, Fresh: true}
+	f, err := dedup.Follow(within(t), p.conn, job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m.publish("a", more)
+	last := m.must(p.conn.Info(within(t), name)).State.LastSeq
+	eventually(t, "a mirror that holds all", func() bool { return m.state().LastSeq == last })
+	job.LastSeq = last
+	if job.Gathered, err = f.Ids(within(t), last); err != nil {
 		t.Fatal(err)
 	}
 	m.promote(nil)
+	eventually(t, "a leader of what was promoted", func() bool { return m.takes(policy.ParkSubject(m.member)) })
 	if acc := m.seed(job); acc.Seeded != most || acc.Burned != most || acc.LeftOut != 0 || acc.Missing != 0 {
 		t.Errorf("account: got %+v, want %d seeded", acc, most)
 	}
 	m.bind()
-	if got := m.duplicates("a", ids); got != most {
-		t.Errorf("duplicates: got %d, want the newest %d", got, most)
+	if a, b := m.duplicates("a", more), m.duplicates("b", ids); a != more || b != most-more {
+		t.Errorf("duplicates: got %d of the newest %d and %d of those before, want %d in all", a, more, b, most)
 	}
 }
 

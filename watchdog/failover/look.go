@@ -61,12 +61,35 @@ func parkOpen(st policy.StreamState, id policy.MemberID) bool {
 	return slices.ContainsFunc(st.OpenWrites(), func(w policy.Write) bool { return w.Kind == policy.WritePark && w.Member == id })
 }
 
-// ready asks whether the promoted target takes writes: its parked subject is its own, so nobody else sees the probe.
+// ready asks whether the promoted target takes writes: its parked subject is its own, so nobody else sees the probe. While
+// a leader is elected a probe may be lost, so that others are sent before its time is over.
 func (h *Hands) ready(ctx context.Context, target policy.MemberID) bool {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	conn, err := h.reader(ctx, target.Site)
-	return err == nil && conn.Ready(ctx, policy.ParkSubject(target)) == nil
+	if err != nil {
+		return false
+	}
+	answers := make(chan error, readyTimeout/readyPause+1)
+	again := time.NewTicker(readyPause)
+	defer again.Stop()
+	for open := 0; ; {
+		if open < cap(answers) {
+			open++
+			go func() { answers <- conn.Ready(ctx, policy.ParkSubject(target)) }()
+		}
+		select {
+		case err := <-answers:
+			if open--; err == nil {
+				return true
+			}
+			wait(ctx, shortPause)
+		case <-again.C:
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+	}
 }
 
 // owners asks the target's meta group who holds the attempt's subjects. A mirror holds none; it is listed when its

@@ -14,8 +14,9 @@ const (
 	// offlineTimeout limits a question whose answer may be that the origin's servers are known to be offline: the meta
 	// group takes half a second to say so, to a look as to a write.
 	offlineTimeout = time.Second
-	// readyTimeout limits one write probe on a freshly promoted target.
+	// readyTimeout limits the write probes on a freshly promoted target, readyPause is the time between two of them.
 	readyTimeout = 100 * time.Millisecond
+	readyPause   = 5 * time.Millisecond
 	// originPause is the time between two looks at the origin.
 	originPause = 50 * time.Millisecond
 )

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
@@ -12,6 +13,8 @@ import (
 const (
 	// seedTries is how often a seeding is tried: a bound stream without seeds is worth more than none.
 	seedTries = 3
+	// seedPatience is how long after its begin it is tried again.
+	seedPatience = 10 * time.Second
 	// plannedSeedBudget limits the seeding of a switchover, whose publishers wait for it.
 	plannedSeedBudget = time.Second
 )
@@ -22,7 +25,9 @@ func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) e
 	a := st.Attempt
 	job := dedup.Job{Member: a.Target, MaxIDs: maxIDs, LastSeq: a.LastSeq}
 	if a.Kind == policy.KindSwitchover {
-		job.Budget, job.Gathered = plannedSeedBudget, s.readBefore().ids
+		job.Budget, job.Gathered, job.Fresh = plannedSeedBudget, s.readBefore().ids, s.fresh
+		s.fresh = false
+		defer s.readWhile(ctx, st)()
 	} else {
 		if err := s.flush(ctx); err != nil {
 			return err
@@ -41,10 +46,34 @@ func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) e
 		return ctx.Err()
 	}
 	s.h.o.Log.Warn("message ids not seeded", "stream", s.stream, "member", a.Target.String(), "error", err)
-	if s.seedFailures++; s.seedFailures >= seedTries {
+	if s.seedFailures++; s.seedFailures >= seedTries || time.Since(s.began) > seedPatience {
 		s.seeded = &policy.SeedRecord{Skipped: err.Error()}
 	}
 	return nil
+}
+
+// freshViews is how old views may be that were taken while the ids were seeded.
+const freshViews = 100 * time.Millisecond
+
+// readWhile takes the next views while something else is done: the function that it returns waits for them.
+func (s *stepper) readWhile(ctx context.Context, st policy.StreamState) (wait func()) {
+	var reading sync.WaitGroup
+	s.ahead.viewed = time.Now()
+	reading.Go(func() {
+		v := s.h.read(ctx, st, s.origin)
+		s.ahead.views = &v
+	})
+	return reading.Wait
+}
+
+// readMeanwhile returns the views that were read so, once, unless the seeding failed or took long.
+func (s *stepper) readMeanwhile() (v policy.Views, read bool) {
+	views := s.ahead.views
+	s.ahead.views = nil
+	if views == nil || s.seeded == nil || time.Since(s.ahead.viewed) > freshViews {
+		return v, false
+	}
+	return *views, true
 }
 
 func (s *stepper) seedOnce(ctx context.Context, site string, job dedup.Job) (dedup.Account, error) {

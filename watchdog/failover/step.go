@@ -39,7 +39,7 @@ func (h *Hands) Step(ctx context.Context, stream string) error {
 	}
 	s := stepper{h: h, stream: stream, epoch: st.Attempt.Epoch, answered: time.Now(), origin: origin}
 	defer func() {
-		s.readBefore()
+		s.endAhead()
 		_ = s.flush(ctx) // at a term's end it fails, and the next leader reads back what was not logged
 	}()
 	for ctx.Err() == nil {
@@ -67,7 +67,8 @@ type stepper struct {
 	still    stillness
 
 	led          time.Time          // when the newest commit began that has gone through
-	ahead        *ahead             // nil before the promote of a switchover
+	ahead        ahead              // of a switchover
+	fresh        bool               // this step has promoted the target, and published nothing there yet
 	seeded       *policy.SeedRecord // what came of the seeding of this seed phase
 	seedFailures int
 	released     bool // the carried consumers, in this verify phase
@@ -127,14 +128,17 @@ func (s *stepper) besides(ctx context.Context, do func() error) (more bool, err 
 
 // views is what there is to be read for the next move, and what this step knows besides.
 func (s *stepper) views(ctx context.Context, st policy.StreamState) policy.Views {
-	v := s.h.read(ctx, st, s.origin)
+	v, read := s.readMeanwhile()
+	if !read {
+		v = s.h.read(ctx, st, s.origin)
+	}
 	v.Still = s.still.of(v.Members[st.Attempt.Target.String()])
 	if answers(v.Members[st.Attempt.From.String()]) {
 		s.answered = time.Now()
 	}
 	v.Running, v.Silent = time.Since(st.Attempt.BeganAt), time.Since(s.answered)
 	v.Seed, v.Released = s.seeded, s.released
-	if s.ahead != nil {
+	if s.origin == nil && st.Attempt.PromoteOpened {
 		v.NoneAt = s.readBefore().noneAt
 	}
 	return v

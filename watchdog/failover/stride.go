@@ -46,13 +46,21 @@ func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Mov
 			return nil, err
 		}
 	}
-	if m.Write.Kind == policy.WritePromote && st.Attempt.Kind == policy.KindSwitchover && s.ahead == nil {
-		s.readAhead(ctx, *st.Attempt)
+	if s.origin == nil && !m.Resend {
+		switch { // a park may be needed again, once the target is promoted
+		case m.Write.Kind == policy.WritePark && !st.Attempt.ParkOpened:
+			s.followIds(ctx, *st.Attempt)
+		case m.Write.Kind == policy.WritePromote && !st.Attempt.PromoteOpened:
+			s.readAhead(ctx, *st.Attempt)
+		}
 	}
 	o := sending{move: m, state: st, phase: st.Attempt.Phase, timeout: timeout, before: s.known}
 	s.known = nil
 	if s.origin == nil {
-		o.later = func(c policy.Command) { s.known = append(s.known, c) }
+		o.later = func(c policy.Command) {
+			s.known = append(s.known, c)
+			s.fresh = m.Write.Kind == policy.WritePromote && !m.Resend
+		}
 	}
 	began := time.Now()
 	refused, err = s.h.send(ctx, o)

@@ -3,6 +3,7 @@ package jsapi_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -77,6 +78,37 @@ func TestHoldsFrom(t *testing.T) {
 	}
 	if _, err := c.HoldsFrom(within(t, time.Second), "NONE", 1); !errors.Is(err, jsapi.ErrNotFound) {
 		t.Errorf("no stream: got %v", err)
+	}
+}
+
+// TestPurgeOneSubject wants the messages of one subject to go, and never those of all.
+func TestPurgeOneSubject(t *testing.T) {
+	c := connected(t, embedded(t, nil).ClientURL())
+	create(t, c, "ORDERS", `{"name":"ORDERS","subjects":["orders.>"]}`)
+	ctx := within(t, 5*time.Second)
+	for _, subject := range []string{"orders.a", "orders.b", "orders.a"} {
+		if _, err := c.Publish(ctx, subject, "", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counts := func() map[string]uint64 {
+		info, err := c.InfoOf(ctx, "ORDERS", ">")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.State.Subjects
+	}
+	if got, want := counts(), map[string]uint64{"orders.a": 2, "orders.b": 1}; !maps.Equal(got, want) {
+		t.Errorf("before: got %v, want %v", got, want)
+	}
+	if err := c.Purge(ctx, "ORDERS", ""); !errors.Is(err, jsapi.ErrNoSubject) {
+		t.Errorf("without a subject: got error %v, want %v", err, jsapi.ErrNoSubject)
+	}
+	if err := c.Purge(ctx, "ORDERS", "orders.a"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := counts(), map[string]uint64{"orders.b": 1}; !maps.Equal(got, want) {
+		t.Errorf("after: got %v, want %v", got, want)
 	}
 }
 

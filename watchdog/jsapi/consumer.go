@@ -68,6 +68,31 @@ func (c *Conn) ConsumerPage(ctx context.Context, stream string, offset int) (*Co
 	return page, nil
 }
 
+// Consumers lists all of a stream's consumers, page by page, and the names of those that are missing in them. One that two
+// pages show, since the list changed between them, is taken as it was last.
+func (c *Conn) Consumers(ctx context.Context, stream string) (all []*ConsumerInfo, missing []string, err error) {
+	at := map[string]int{}
+	for offset := 0; ; {
+		page, err := c.ConsumerPage(ctx, stream, offset)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, info := range page.Consumers {
+			if i, twice := at[info.Name]; twice {
+				all[i] = info
+				continue
+			}
+			at[info.Name] = len(all)
+			all = append(all, info)
+		}
+		missing = append(missing, page.Missing...)
+		offset += len(page.Consumers) + len(page.Missing)
+		if len(page.Consumers)+len(page.Missing) == 0 || offset >= page.Total {
+			return all, missing, nil
+		}
+	}
+}
+
 // ConsumerInfo asks for one consumer's config and position.
 func (c *Conn) ConsumerInfo(ctx context.Context, stream, name string) (*ConsumerInfo, error) {
 	verb, err := consumerVerb("INFO", stream, name)

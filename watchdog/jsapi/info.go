@@ -32,6 +32,8 @@ type State struct {
 	LastTime   time.Time `json:"last_ts"`
 	NumDeleted uint64    `json:"num_deleted"`
 	Consumers  int       `json:"consumer_count"`
+	// Subjects counts the messages by subject, as far as InfoOf asked for them.
+	Subjects map[string]uint64 `json:"subjects"`
 }
 
 // Cluster is who serves a stream.
@@ -74,6 +76,22 @@ func (c *Conn) Info(ctx context.Context, stream string) (*Info, error) {
 	}
 	info := &Info{}
 	if err := c.call(ctx, "STREAM.INFO."+stream, nil, nil, info); err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+// InfoOf is Info with the number of messages on each subject that matches a filter.
+func (c *Conn) InfoOf(ctx context.Context, stream, filter string) (*Info, error) {
+	if err := checkName(stream); err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(map[string]string{"subjects_filter": filter})
+	if err != nil {
+		return nil, fmt.Errorf("STREAM.INFO: %w", err)
+	}
+	info := &Info{}
+	if err := c.call(ctx, "STREAM.INFO."+stream, nil, body, info); err != nil {
 		return nil, err
 	}
 	return info, nil

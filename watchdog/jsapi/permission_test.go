@@ -117,9 +117,9 @@ func TestInboxLostOnTheWay(t *testing.T) {
 
 // Every method is known to read or to write, and those that read publish nothing but questions.
 func TestReadersDoNotWrite(t *testing.T) {
-	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Domain", "Done", "Epoch", "HoldsFrom", "Info", "LastError", "List", "Move", "Names", "Ping"}
+	readers := []string{"API", "Close", "Connected", "ConsumerInfo", "ConsumerPage", "Consumers", "Domain", "Done", "Epoch", "HoldsFrom", "Info", "InfoOf", "LastError", "List", "Move", "Names", "Ping"}
 	writers := []string{"Barrier", "Client", "Create", "CreateConsumer", "Delete", "DeleteConsumer", "PauseConsumer", "Publish",
-		"PublishEvent", "Ready", "ResetConsumer", "Update"}
+		"PublishEvent", "Purge", "Ready", "ResetConsumer", "Update"}
 	var methods []string
 	for m := range reflect.TypeFor[*jsapi.Conn]().Methods() {
 		methods = append(methods, m.Name)
@@ -146,10 +146,12 @@ func TestReadersDoNotWrite(t *testing.T) {
 	c := connected(t, s.ClientURL())
 	ctx := within(t, 5*time.Second)
 	_, _ = c.Info(ctx, "NONE")
+	_, _ = c.InfoOf(ctx, "NONE", "a")
 	_, _ = c.Names(ctx, "a.>")
 	_, _, _ = c.API(ctx)
 	_, _ = c.ConsumerInfo(ctx, "NONE", "C")
 	_, _ = c.ConsumerPage(ctx, "NONE", 0)
+	_, _, _ = c.Consumers(ctx, "NONE")
 	_ = c.Ping(ctx)
 	if err := tap.Publish("end", nil); err != nil {
 		t.Fatal(err)
@@ -181,6 +183,9 @@ func TestNamesThatWouldBeAnotherSubject(t *testing.T) {
 		}
 		if err := c.Delete(ctx, name); err == nil {
 			t.Errorf("Delete(%q): not refused", name)
+		}
+		if err := c.Purge(ctx, name, "a"); err == nil {
+			t.Errorf("Purge(%q): not refused", name)
 		}
 		if err := c.DeleteConsumer(ctx, "ORDERS", name); err == nil || errors.Is(err, jsapi.ErrConsumerNotFound) {
 			t.Errorf("DeleteConsumer(%q): %v", name, err)

@@ -56,6 +56,33 @@ func (c *Conn) Delete(ctx context.Context, stream string) error {
 	return nil
 }
 
+// Purge removes all messages on one subject of a stream; ErrNoSubject without one.
+func (c *Conn) Purge(ctx context.Context, stream, subject string) error {
+	if err := checkName(stream); err != nil {
+		return err
+	}
+	if subject == "" { // an empty filter would remove everything
+		return fmt.Errorf("STREAM.PURGE.%s: %w", stream, ErrNoSubject)
+	}
+	body, err := json.Marshal(map[string]string{"filter": subject})
+	if err != nil {
+		return fmt.Errorf("STREAM.PURGE.%s: %w", stream, err)
+	}
+	var answer struct {
+		Success bool `json:"success"`
+	}
+	if err := c.call(ctx, "STREAM.PURGE."+stream, nil, body, &answer); err != nil {
+		return err
+	}
+	if !answer.Success {
+		return fmt.Errorf("STREAM.PURGE.%s: answered without success", stream)
+	}
+	return nil
+}
+
+// ErrNoSubject: a purge names no subject.
+var ErrNoSubject = errors.New("no subject is named")
+
 // Ack is a stream's word that it stored a message.
 type Ack struct {
 	Stream    string `json:"stream"`
