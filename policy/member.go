@@ -26,11 +26,11 @@ func stand(st StreamState, id MemberID) (standing, Reason) {
 	if len(m.Config) == 0 || m.Deleted {
 		return asWanted, Reason{}
 	}
-	shape, err := ShapeOf(m.Config)
+	c, err := parseShape(m.Config)
 	if err != nil {
 		return foreign, reasonf(ChangedOutside, "%s has a config that cannot be read: %v", id, err)
 	}
-	stamp := StampOf(m.Config)
+	shape, stamp := c.shape(), c.stamp()
 	if stamp.Write != "" {
 		if _, known := m.find(stamp.Write); !known && stamp.Write.Epoch() >= st.Adopted {
 			return lost, reasonf(StateLost, "%s bears write %s, which the log does not know: the log was lost or restored from an old copy", id, stamp.Write)
@@ -114,22 +114,18 @@ func (st StreamState) membersStand(own ...MemberID) (Reason, bool) {
 
 // membersAsWanted refuses what somebody else changed; and what is to be put back, unless the members are own.
 func membersAsWanted(st StreamState, ids, own []MemberID) (Reason, bool) {
+	var debt Reason // the first one that is to be put back
 	for _, id := range ids {
-		s, reason := stand(st, id)
-		if s == foreign || s == lost {
+		switch s, reason := stand(st, id); {
+		case s == foreign || s == lost:
 			return reason, false
-		}
-	}
-	for _, id := range ids {
-		s, reason := stand(st, id)
-		if s == repairable && !slices.Contains(own, id) && st.Round.Members[id.String()].Reachable() {
-			if st.Members[id.String()].Retired > 0 {
-				reason.Code = DualCapture
+		case s == repairable && debt.Code == "" && !slices.Contains(own, id) && st.Round.Members[id.String()].Reachable():
+			if debt = reason; st.Members[id.String()].Retired > 0 {
+				debt.Code = DualCapture
 			}
-			return reason, false
 		}
 	}
-	return Reason{}, true
+	return debt, debt.Code == ""
 }
 
 // directMirror reports whether a member is a mirror of the effective primary itself: by where it looks for its upstream,

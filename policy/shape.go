@@ -80,8 +80,13 @@ func parseRaw(raw json.RawMessage) (rawConfig, error) {
 
 // get decodes one field; a missing or ill-typed one leaves v alone.
 func (c rawConfig) get(key string, v any) {
-	if b, ok := c[key]; ok {
-		_ = json.Unmarshal(b, v) // an ill-typed field counts as missing: the zero value is the safe reading
+	lenient(c[key], v)
+}
+
+// lenient decodes a field that may be missing. An ill-typed one counts as missing: the zero value is the safe reading.
+func lenient(b json.RawMessage, v any) {
+	if len(b) > 0 {
+		_ = json.Unmarshal(b, v)
 	}
 }
 
@@ -119,29 +124,49 @@ func (c rawConfig) mirror() *source {
 	return m
 }
 
+// shapeConfig is what a shape and a stamp are read from. Rounds ask for them again and again: the rest is passed over.
+type shapeConfig struct {
+	Name     json.RawMessage `json:"name"`
+	Mirror   json.RawMessage `json:"mirror"`
+	Subjects json.RawMessage `json:"subjects"`
+	Metadata json.RawMessage `json:"metadata"`
+}
+
+func parseShape(raw json.RawMessage) (c shapeConfig, err error) {
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return c, fmt.Errorf("stream config is not a JSON object: %w", err)
+	}
+	return c, nil
+}
+
 // ShapeOf reads the shape out of a raw stream config. A stream without mirror and subjects is bound to its own name,
 // as the server has it.
 func ShapeOf(raw json.RawMessage) (Shape, error) {
-	c, err := parseRaw(raw)
+	c, err := parseShape(raw)
 	if err != nil {
 		return Shape{}, err
 	}
-	if m := c.mirror(); m != nil {
+	return c.shape(), nil
+}
+
+func (c shapeConfig) shape() Shape {
+	var m *source
+	if lenient(c.Mirror, &m); m != nil {
 		s := Shape{Kind: ShapeMirror, Upstream: m.Name}
 		if m.External != nil {
 			s.External = m.External.API
 		}
-		return s, nil
+		return s
 	}
 	var subjects []string
-	c.get("subjects", &subjects)
+	lenient(c.Subjects, &subjects)
 	if len(subjects) == 0 {
 		var name string
-		c.get("name", &name)
+		lenient(c.Name, &name)
 		subjects = []string{name}
 	}
 	slices.Sort(subjects)
-	return Shape{Kind: kindOf(subjects), Subjects: subjects}, nil
+	return Shape{Kind: kindOf(subjects), Subjects: subjects}
 }
 
 func kindOf(subjects []string) ShapeKind {
@@ -155,12 +180,16 @@ func kindOf(subjects []string) ShapeKind {
 
 // StampOf reads our mark out of a raw stream config; the zero Stamp means that we never wrote it.
 func StampOf(raw json.RawMessage) Stamp {
-	c, err := parseRaw(raw)
+	c, err := parseShape(raw)
 	if err != nil {
 		return Stamp{}
 	}
+	return c.stamp()
+}
+
+func (c shapeConfig) stamp() Stamp {
 	meta := map[string]string{}
-	c.get("metadata", &meta)
+	lenient(c.Metadata, &meta)
 	return Stamp{Write: WriteID(meta[metaWrite]), Watchdog: meta[metaWatchdog]}
 }
 

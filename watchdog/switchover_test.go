@@ -38,6 +38,7 @@ func TestSwitchover(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := start(t, setup{topology: c.topology, servers: c.servers, dogs: []string{"east", "west", "eu"},
 				streams: []stream{{name: "GUARDED", onlyWest: true, extra: "rejoin: auto\n    repoint: auto"}}})
+			w.pause = 100 * time.Millisecond // to look at the status takes time from what is measured
 			toAndFro(t, w, c.servers, runs())
 		})
 	}

@@ -1,6 +1,7 @@
 package watchdog_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -33,6 +34,7 @@ type world struct {
 	lab   *natslab.Lab
 	g     *grouplab.Group
 	conns map[string]*nats.Conn
+	pause time.Duration // between two looks of await; 0 means 20 ms
 }
 
 // setup of a world. Zero values: domains, one server a site, an interval of 400 ms.
@@ -128,7 +130,7 @@ func (w *world) await(t *testing.T, within time.Duration, check func() error) {
 		if time.Since(began) > within || w.ctx.Err() != nil {
 			t.Fatalf("after %s: %v", time.Since(began).Round(time.Millisecond), err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(cmp.Or(w.pause, 20*time.Millisecond))
 	}
 }
 

@@ -171,6 +171,12 @@ func (s *seeding) publish(ctx context.Context, ids []string, acc Account, before
 		return acc, err
 	}
 	defer resume(ctx)
+	if s.Fresh && len(ids) <= inFlight {
+		if after, ok := s.counted(ctx, ids, before); ok {
+			acc.Seeded, acc.LastSeq, acc.Burned = len(ids), after.LastSeq, after.LastSeq-before.LastSeq
+			return acc, nil
+		}
+	}
 	told, err := s.tell(ctx, ids)
 	acc.Seeded, acc.Known, acc.LeftOut = told.seeded, told.known, acc.LeftOut+told.left
 	if told.why != "" {

@@ -105,6 +105,41 @@ func gathered(t *testing.T, p *place, name string) {
 	}
 }
 
+// TestFreshTarget seeds a target right after its promotion, where one ack may stand for all seeds.
+func TestFreshTarget(t *testing.T) {
+	p := single(t)
+	const ids, more = 300, 100
+	t.Run("keeps one message a subject", func(t *testing.T) {
+		m := p.mirror(t, "KV", nil, nil, func(m *mirrored) { m.publish("a", ids) })
+		before := m.state()
+		m.promote(settings{"max_msgs_per_subject": 64})
+		if acc := m.seed(dedup.Job{LastSeq: before.LastSeq, Fresh: true}); acc.Seeded != ids || acc.Burned != ids || acc.LeftOut != 0 {
+			t.Errorf("account: got %+v, want %d seeded", acc, ids)
+		}
+		m.whole(before, "a", ids)
+	})
+	// A standalone server keeps the ids that a mirror copies, if its config has a window: the seeds of those are not stored.
+	t.Run("knows some ids", func(t *testing.T) {
+		m := p.mirror(t, "SOME", nil, nil, func(m *mirrored) { m.publish("a", ids) })
+		m.update(m.must(p.conn.Info(within(t), m.member.Stream)).Config, settings{"duplicate_window": time.Minute})
+		m.publish("b", more)
+		last := m.must(p.conn.Info(within(t), "SOME")).State.LastSeq
+		eventually(t, "a mirror that holds all", func() bool { return m.state().LastSeq == last })
+		before := m.state()
+		m.promote(nil)
+		if acc := m.seed(dedup.Job{LastSeq: last, Fresh: true}); acc.Known+acc.Seeded != ids+more || acc.Burned != ids || acc.LeftOut != 0 {
+			t.Errorf("account: got %+v, want %d known, for %d sequences", acc, ids+more, ids)
+		}
+		if after := m.state(); after.Msgs != before.Msgs {
+			t.Errorf("%d messages, want %d: no seed is left", after.Msgs, before.Msgs)
+		}
+		m.bind()
+		if a, b := m.duplicates("a", ids), m.duplicates("b", more); a != ids || b != more {
+			t.Errorf("duplicates: got %d and %d, want %d and %d", a, b, ids, more)
+		}
+	})
+}
+
 // TestSeedAgain wants the end to be the same after a leader that died in the middle.
 func TestSeedAgain(t *testing.T) {
 	p := single(t)
