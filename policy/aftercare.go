@@ -87,7 +87,9 @@ type Tail struct {
 // CareViews is what a step of the care of one member has read just now.
 type CareViews struct {
 	Member, Primary View
-	// Spare is that of the spare copy, if the care has one; SpareWaited the time since this leader saw an open write to it first.
+	// Others are those of StreamState.Others, by MemberID.String(), before a mirror is deleted.
+	Others map[string]View
+	// Spare is that of the spare copy, if the care has one; SpareWaited the time since this leader saw the newest open write to it first.
 	Spare       View
 	SpareWaited time.Duration
 	// Listed says that the member's meta group lists it under its parked subject.
@@ -197,8 +199,6 @@ func EnsureCare(st StreamState, sr StreamRules, node string, id MemberID, v Care
 		return e.replay()
 	case PhaseArchived:
 		return e.archived()
-	case PhaseSpare:
-		return e.spare()
 	case PhaseDelete:
 		return e.delete()
 	case PhaseCreate:
@@ -360,11 +360,11 @@ func (e carer) delete() Move {
 		if shape, _ := e.v.Member.shape(); shape.Kind != ShapeMirror {
 			return e.wait(ChangedOutside, "%s should be a mirror, and is %s", e.c.Member, shape)
 		}
-		if m, ok := e.copied(open); !ok {
-			return m
-		}
 		if from, ok := e.st.unparked(e.c.Member); ok && e.m.differs() {
 			return e.wait(DualCapture, "%s follows %s, which takes messages: that is parked first", e.c.Member, from)
+		}
+		if m, ok := e.copied(); !ok {
+			return m
 		}
 	} else if stray, ok := e.st.strays(e.sr); ok && !open {
 		return e.wait(InProgress, "%s follows %s by its name, and is made a mirror of %s first", stray, e.c.Member, e.st.Primary)
@@ -408,11 +408,11 @@ func (e carer) catchUp() Move {
 	case !e.v.Primary.answered():
 		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
 	}
-	s, p := e.v.Member.Snapshot, e.v.Primary.Snapshot
-	if s.Mirror == nil || s.Mirror.Active < 0 || s.Mirror.Active >= receivingWithin || s.LastSeq < newestOf(e.v.Newest, p.LastSeq) {
+	last := e.v.Member.Snapshot.LastSeq
+	if !receives(e.v.Member) || last < newestOf(e.v.Newest, e.v.Primary.Snapshot.LastSeq) {
 		return e.wait(InProgress, "%s is catching up with %s", e.c.Member, e.st.Primary)
 	}
-	return e.done("%s follows %s, at sequence %d", e.c.Member, e.st.Primary, s.LastSeq)
+	return e.done("%s follows %s, at sequence %d", e.c.Member, e.st.Primary, last)
 }
 
 // send is the open write of a kind again, if it may be repeated, else a new one.

@@ -154,7 +154,10 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 		c.Follow = m.Follows
 	}
 	c.Steps = append(append([]StepRecord(nil), c.Steps...), StepRecord{Phase: c.Phase, Took: r.Took, At: at, Text: r.Reason.Text})
-	next := st.nextOfCare(c, r.Replay)
+	next := c.Phase.Row().Next
+	if c.Phase == PhaseArchive && r.Replay {
+		next = PhaseReplay
+	}
 	c.Waiting, c.Phase = reasonf(InProgress, "%s is done", c.Phase), next
 	if c.Phase == PhaseRejoined {
 		st.rejoined(s, at, c)
@@ -162,18 +165,6 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 	}
 	st.Aftercare[key] = c
 	return nil
-}
-
-// nextOfCare is the phase that follows in the care of a member; replay says that the archive is to be published again.
-func (st *StreamState) nextOfCare(c Aftercare, replay bool) Phase {
-	next := c.Phase.Row().Next
-	if c.Phase == PhaseArchive && replay {
-		return PhaseReplay
-	}
-	if _, other := st.otherCopy(c.Member); next.Row().Sparing && (c.Kind != CareRepoint || other || st.Members[c.Member.String()].Deleted) {
-		return next.Row().Next
-	}
-	return next
 }
 
 // salvaged keeps the account of an archive, for as long as the stream is guarded.

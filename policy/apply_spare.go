@@ -97,7 +97,7 @@ func (st *StreamState) openSpare(s State, c SpareCommand, r Spare) error {
 	w.Seq, w.Closed = st.WriteSeq, ""
 	if w.Kind == WriteSpare {
 		if r.ID == (MemberID{}) {
-			r = Spare{ID: c.Spare, For: c.For, Follow: st.Primary, N: w.Seq, Waiting: reasonf(InProgress, "%s is made anew", c.For)}
+			r = Spare{ID: c.Spare, For: c.For, Follow: st.Primary, N: w.Seq}
 		}
 		care := st.Aftercare[c.For.String()]
 		care.Spare = c.Spare
@@ -120,7 +120,7 @@ func (st *StreamState) mayOpenSpare(s State, c SpareCommand, r Spare) error {
 		return refuse("the write is of epoch %d, and the log has gone on", c.Epoch)
 	case w.ID != NewWriteID(st.Epoch, w.Kind, int(st.WriteSeq)+1) || w.Member != c.Spare:
 		return refuse("write id %s is not the next one", w.ID)
-	case w.Kind == WriteSpare && (care.Phase != PhaseSpare || known && !st.needsSpare(r) || !known && care.Spare != MemberID{}):
+	case w.Kind == WriteSpare && (care.Phase != PhaseDelete || known && !st.needsSpare(r) || !known && care.Spare != MemberID{}):
 		return refuse("%s needs no spare", c.For)
 	case w.Kind == WriteUnspare && (!known || st.needsSpare(r)):
 		return refuse("%s is no spare that is needed no more", c.Spare)

@@ -13,28 +13,53 @@ func (st StreamState) remaking(but MemberID) (MemberID, bool) {
 	return MemberID{}, false
 }
 
-// otherCopy asks that a mirror which is about to be deleted and copied anew is not the only other copy. One that is shorter than
-// what it shares with the primary, as a former primary that lost its disks is, is none.
-func (st StreamState) otherCopy(id MemberID) (Reason, bool) {
-	for _, key := range sortedKeys(st.Members) {
-		m, r := st.Members[key], st.Round.Members[key]
-		if m.ID != id && m.ID != st.Primary && !m.Deleted && r.Reachable() && r.Now != nil && r.Now.LastSeq >= st.shared(id) {
-			return Reason{}, true
+// otherCopy reports that the member may be deleted and copied anew without the primary being the only one meanwhile that holds
+// what they share: another member that answers holds it, too.
+func (e carer) otherCopy() bool {
+	now := e.v.Member.Snapshot
+	held := e.st.holds(e.m, now)
+	late := now.FirstSeq + now.Messages/100 // what ages out between two looks
+	for _, key := range sortedKeys(e.v.Others) {
+		m, v := e.st.Members[key], e.v.Others[key]
+		_, goes := m.openOf(WriteDelete)
+		switch {
+		case m.Deleted || goes:
+		case !v.answered() || v.Snapshot == nil || !v.Snapshot.Created.Equal(m.Created) && !m.madeBy(*v.Snapshot):
+		case e.st.holds(m, v.Snapshot) >= held && v.Snapshot.FirstSeq <= late:
+			return true
 		}
 	}
-	return reasonf(Unreachable, "%s is the only other copy of %s: it is copied anew when another one can be reached", id, st.Primary), false
+	return false
 }
 
-// shared is up to which sequence a member holds, as far as the newest round knows, what the primary holds.
-func (st StreamState) shared(id MemberID) uint64 {
-	now, limit := st.Round.Members[id.String()].Now, st.Members[id.String()].ForkLimit
+// holds is up to which sequence a member is known to hold what the primary holds, of what has not aged out. A former primary may
+// have returned with less than it had, and more since, until it was compared with the new one for its archive.
+func (st StreamState) holds(m MemberState, now *Snapshot) uint64 {
+	tail, last := st.Aftercare[m.ID.String()].Tail, st.Last
+	drained := last != nil && last.planned() && last.From == m.ID && last.Epoch == m.Retired
 	switch {
 	case now == nil:
 		return 0
-	case limit > 0:
-		return min(now.LastSeq, limit)
+	case !m.differs():
+		return now.LastSeq
+	case tail != nil:
+		return min(now.LastSeq, tail.Fork)
+	case m.ForkLimit > 0 && (m.Retired == 0 || drained):
+		return min(now.LastSeq, m.ForkLimit)
 	}
-	return now.LastSeq
+	return 0
+}
+
+// Others lists the members, but for the primary, that may hold what a member holds, and are to be looked at before that is deleted.
+func (st StreamState) Others(id MemberID) []MemberID {
+	var list []MemberID
+	for _, key := range sortedKeys(st.Members) {
+		m, r := st.Members[key], st.Round.Members[key]
+		if m.ID != id && m.ID != st.Primary && !m.Deleted && (r.Reachable() || r.Evidence == NotFound) {
+			list = append(list, m.ID)
+		}
+	}
+	return list
 }
 
 // strays finds a mirror that would copy from a former primary of its name again, and can be re-pointed before.

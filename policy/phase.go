@@ -25,7 +25,6 @@ const (
 	PhaseArchive  Phase = "archive"
 	PhaseReplay   Phase = "replay"
 	PhaseArchived Phase = "archived"
-	PhaseSpare    Phase = "spare"
 	PhaseDelete   Phase = "delete"
 	PhaseCreate   Phase = "create"
 	PhaseCatchUp  Phase = "catch_up"
@@ -49,8 +48,6 @@ type PhaseRow struct {
 	Seeding bool
 	// Carrying rows are skipped by a failover that knows of no consumers.
 	Carrying bool
-	// Sparing rows are skipped by a member that is not the only other copy of the primary.
-	Sparing bool
 	// Final phases end the attempt.
 	Final bool
 }
@@ -72,8 +69,7 @@ var phaseTable = []PhaseRow{
 	{Phase: PhaseSeal, Next: PhaseArchive, HoldStops: true},
 	{Phase: PhaseArchive, Next: PhaseArchived, HoldStops: true}, // or replay, if the config wants that
 	{Phase: PhaseReplay, Next: PhaseArchived, HoldStops: true},
-	{Phase: PhaseArchived, Next: PhaseSpare, HoldStops: true},
-	{Phase: PhaseSpare, Next: PhaseDelete, HoldStops: true, Sparing: true},
+	{Phase: PhaseArchived, Next: PhaseDelete, HoldStops: true},
 	{Phase: PhaseDelete, Next: PhaseCreate, HoldStops: true},
 	{Phase: PhaseCreate, Next: PhaseCatchUp, HoldStops: true},
 	{Phase: PhaseCatchUp, Next: PhaseRejoined, HoldStops: true},

@@ -21,7 +21,7 @@ type Spare struct {
 	ForkLimit uint64 `json:"fork_limit,omitempty"`
 	// Tail is the account of what it held beyond that, once the archive was verified.
 	Tail *Tail `json:"tail,omitempty"`
-	// Waiting is why it is not deleted yet, though nobody needs it; its code is InProgress while it is, or is needed.
+	// Waiting is why it is not deleted yet, though nobody needs it; zero while nothing is in the way.
 	Waiting Reason `json:"waiting,omitzero"`
 	// Writes are the open ones.
 	Writes []Write `json:"writes,omitempty"`
@@ -64,6 +64,17 @@ func FindSpares(st StreamState, site string, listed []ListedStream) []Spare {
 // needsSpare reports that the care of a member counts on the spare. Once it does not, it never will again.
 func (st StreamState) needsSpare(s Spare) bool { return st.Aftercare[s.For.String()].Spare == s.ID }
 
+// SpareReason says what a spare is there for, or what keeps it from being deleted.
+func (st StreamState) SpareReason(s Spare) Reason {
+	switch {
+	case st.needsSpare(s):
+		return reasonf(InProgress, "a spare copy of %s, which is deleted when %s is one", st.Primary, s.For)
+	case s.Waiting != Reason{}:
+		return s.Waiting
+	}
+	return reasonf(InProgress, "a spare copy that nobody needs any more: it is deleted")
+}
+
 func (s Spare) open(kind WriteKind) bool {
 	return slices.ContainsFunc(s.Writes, func(w Write) bool { return w.Open() && w.Kind == kind })
 }
@@ -77,54 +88,37 @@ func (s Spare) seen(v View) (WriteID, bool) {
 	return stamp, slices.ContainsFunc(s.Writes, func(w Write) bool { return w.Open() && w.ID == stamp })
 }
 
-// spare makes sure that another copy is there before the member is deleted: one that can be reached, or a spare.
-func (e carer) spare() Move {
-	s := e.st.Spares[e.c.Spare.String()]
+// copied asks that the member, which is about to be deleted, is not the only other copy of the primary: another member holds what
+// it holds, or a spare does. Without either a spare is made.
+func (e carer) copied() (Move, bool) {
+	s, now := e.st.Spares[e.c.Spare.String()], e.v.Member.Snapshot
 	if id, ok := s.seen(e.v.Spare); ok {
-		return closeSpare(e.st, s, id)
+		return closeSpare(e.st, s, id), false
 	}
-	_, other := e.st.otherCopy(e.c.Member)
-	open := s.open(WriteSpare)
 	switch {
-	case e.m.Deleted || other:
-		return e.done("%s is not the only other copy of %s", e.c.Member, e.st.Primary)
-	case !e.v.Primary.answered():
-		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
-	case s.ID == MemberID{}, e.v.Spare.Evidence == NotFound && (!open || e.v.SpareWaited >= spareLost):
-		return e.makeSpare()
-	case e.v.Spare.Evidence == NotFound:
-		return e.wait(WriteOpen, "%s, a spare copy of %s, is on its way", s.ID, e.st.Primary)
-	case !e.v.Spare.answered():
-		return e.wait(Unreachable, "%s does not answer (%s)", s.ID, e.v.Spare.Evidence)
-	case !e.spareFollows() || e.v.Spare.Snapshot.LastSeq < newestOf(e.v.Newest, e.v.Primary.Snapshot.LastSeq):
-		return e.wait(InProgress, "%s is the only other copy of %s: %s, a spare one, is catching up first", e.c.Member, e.st.Primary, s.ID)
-	}
-	return e.done("%s holds a spare copy of %s", s.ID, e.st.Primary)
-}
-
-// spareFollows reports that the spare is a mirror of the primary, and hears from it.
-func (e carer) spareFollows() bool {
-	shape, ok := e.v.Spare.shape()
-	if !ok || shape.Kind != ShapeMirror || shape.Upstream != e.st.Primary.Stream || e.c.Spare == (MemberID{}) {
-		return false
-	}
-	m := e.v.Spare.Snapshot.Mirror
-	return m != nil && m.Active >= 0 && m.Active < receivingWithin
-}
-
-// copied asks that the member, which is about to be deleted, is not the only other copy. Without one, and without a spare, it goes
-// back to where that is made; a delete that is open may take effect meanwhile.
-func (e carer) copied(open bool) (Move, bool) {
-	reason, ok := e.st.otherCopy(e.c.Member)
-	switch {
-	case ok, e.spareFollows():
+	case e.otherCopy():
 		return Move{}, true
-	case open:
-		return e.result(OutcomeWaiting, reason), false
-	case e.c.Spare != (MemberID{}) && e.v.Spare.Evidence != NotFound:
-		return e.wait(Unreachable, "%s, a spare copy, does not follow %s (%s)", e.c.Spare, e.st.Primary, e.v.Spare.Evidence), false
+	case s.ID == MemberID{}, e.v.Spare.Evidence == NotFound && (!s.open(WriteSpare) || e.v.SpareWaited >= spareLost):
+		return e.makeSpare(), false
+	case e.v.Spare.Evidence == NotFound:
+		return e.wait(WriteOpen, "%s is the only other copy of %s: %s, a spare one, is on its way", e.c.Member, e.st.Primary, s.ID), false
 	}
-	return e.result(OutcomeAgain, reason), false
+	shape, ok := e.v.Spare.shape()
+	switch {
+	case !ok:
+		return e.wait(Unreachable, "%s, a spare copy of %s, does not answer (%s)", s.ID, e.st.Primary, e.v.Spare.Evidence), false
+	case shape.Kind != ShapeMirror || shape.Upstream != s.Follow.Stream:
+		return e.wait(ChangedOutside, "%s should be a spare copy of %s, and is %s, not by a write of ours: delete it, and it is made once more", s.ID, s.Follow, shape), false
+	case !receives(e.v.Spare) || e.v.Spare.Snapshot.LastSeq < min(e.st.holds(e.m, now), newestOf(e.v.Newest, e.v.Primary.Snapshot.LastSeq)):
+		return e.wait(InProgress, "%s is the only other copy of %s: %s, a spare one, is catching up first", e.c.Member, e.st.Primary, s.ID), false
+	}
+	return Move{}, true
+}
+
+// receives reports that a mirror hears from its upstream.
+func receives(v View) bool {
+	m := v.Snapshot.Mirror
+	return m != nil && m.Active >= 0 && m.Active < receivingWithin
 }
 
 // makeSpare creates it, under a name that it keeps for as long as this care lasts.
@@ -138,6 +132,9 @@ func (e carer) makeSpare() Move {
 	external, err := e.st.prefixTo(e.sr, e.c.Member, e.st.Primary)
 	if err == nil {
 		w.Config, err = SpareConfig(e.m.Before, id, e.st.Primary, external, Stamp{Write: w.ID, Watchdog: e.node})
+	}
+	if err == nil {
+		w.Shape, err = ShapeOf(w.Config)
 	}
 	if err != nil {
 		return e.wait(ChangedOutside, "%s: %v", id, err)
@@ -158,7 +155,7 @@ func SpareConfig(own json.RawMessage, id, upstream MemberID, external string, s 
 
 // SpareRefused is why a member waits whose spare the server refuses: for another copy, or for room.
 func SpareRefused(st StreamState, id MemberID, why string) Reason {
-	return reasonf(Unreachable, "%s is the only other copy of %s, and a spare one cannot be made (%s): it is copied anew when another one can be reached", id, st.Primary, why)
+	return reasonf(Unreachable, "%s is the only other copy of %s, and there is no room for a spare one (%s): it is copied anew when there is, or when another one can be reached", id, st.Primary, why)
 }
 
 func sendSpare(st StreamState, of MemberID, w Write) Move {

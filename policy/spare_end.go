@@ -9,7 +9,7 @@ type SpareViews struct {
 	Archive *Tail
 	// ArchiveStands says that the archive of the logged account is there, whole, or that it needs none.
 	ArchiveStands bool
-	// Waited is the time since this leader saw the oldest open write to the spare first.
+	// Waited is the time since this leader saw the newest open write to the spare first.
 	Waited time.Duration
 }
 
@@ -47,6 +47,8 @@ func EnsureSpare(st StreamState, s Spare, v SpareViews) Move {
 	case v.Spare.Evidence == NotFound && (s.open(WriteUnspare) || !s.open(WriteSpare)):
 		c.Gone = true
 		return Move{Kind: MoveSpare, Spare: c}
+	case v.Spare.Evidence == NotFound:
+		return wait(WriteOpen, "a spare copy that is gone; a create of it got no answer, and may still take effect")
 	case !ok || v.Spare.Snapshot == nil:
 		return Move{Kind: MoveNone} // it is looked at again, and a late create of it may come
 	case !v.Primary.answered() || v.Primary.Snapshot == nil:

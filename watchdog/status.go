@@ -274,7 +274,7 @@ func (b streamBuilder) spares() []policy.Spare {
 	var list []policy.Spare
 	for _, key := range sortedNames(b.st.Spares) {
 		s := b.st.Spares[key]
-		s.Writes = nil
+		s.Writes, s.Waiting = nil, b.st.SpareReason(s)
 		list = append(list, s)
 	}
 	return list
@@ -284,8 +284,7 @@ func (b streamBuilder) spares() []policy.Spare {
 // another member, may do so for as long as a site is away.
 func (b streamBuilder) rejoining() bool {
 	for _, c := range b.st.Aftercare {
-		deletes := c.Phase == policy.PhaseSpare || c.Phase == policy.PhaseDelete
-		if deletes && c.Waiting.Code != policy.Unreachable || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
+		if c.Phase == policy.PhaseDelete && c.Waiting.Code != policy.Unreachable || c.Phase == policy.PhaseCreate || c.Phase == policy.PhaseCatchUp {
 			return true
 		}
 	}

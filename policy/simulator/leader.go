@@ -342,6 +342,10 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 	if c := st.Aftercare[id.String()]; c.Spare != (policy.MemberID{}) {
 		v.Spare, v.SpareWaited = view(c.Spare), v.Waited
 	}
+	v.Others = map[string]policy.View{}
+	for _, o := range st.Others(id) {
+		v.Others[o.String()] = view(o)
+	}
 	if c := st.Aftercare[id.String()]; c.Tail != nil {
 		v.ArchiveStands = c.Tail.Stream == "" || s.world.hears(here, c.Tail.Site)
 	}

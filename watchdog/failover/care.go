@@ -79,21 +79,35 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	v.Primary = c.h.look(ctx, st.Primary.Site, st.Primary.Stream, c.h.o.Timeout)
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
 	c.silent = !answers(v.Primary) || !answers(v.Member) && v.Member.Evidence != policy.NotFound
-	care := st.Aftercare[c.id.String()]
 	copied := v.Member.Snapshot
-	if care.Spare != (policy.MemberID{}) && care.Phase != policy.PhaseCatchUp {
-		_, v.Spare = c.h.lookAround(ctx, st, care.Spare)
-		v.SpareWaited = c.h.oldestOpen(st.Spares[care.Spare.String()].Writes)
-		copied = v.Spare.Snapshot
-	}
-	if catches := care.Phase == policy.PhaseCatchUp || care.Phase == policy.PhaseSpare; catches && copied != nil && v.Primary.Snapshot != nil && copied.LastSeq < v.Primary.Snapshot.LastSeq {
-		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, copied.LastSeq)
-	}
+	care := st.Aftercare[c.id.String()]
 	if care.Phase == policy.PhaseDelete {
 		v.Listed = c.h.listed(ctx, c.id)
 		v.ArchiveStands = c.h.stands(ctx, care.Tail)
+		c.readCopies(ctx, st, &v)
+		copied = v.Spare.Snapshot
+	}
+	catches := care.Phase == policy.PhaseCatchUp || v.Spare.Snapshot != nil
+	if catches && copied != nil && v.Primary.Snapshot != nil && copied.LastSeq < v.Primary.Snapshot.LastSeq {
+		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, copied.LastSeq)
 	}
 	return v
+}
+
+// readCopies looks for what holds, beside the primary, what a mirror holds that is about to be deleted.
+func (c *carer) readCopies(ctx context.Context, st policy.StreamState, v *policy.CareViews) {
+	care := st.Aftercare[c.id.String()]
+	if care.Kind != policy.CareRepoint {
+		return
+	}
+	v.Others = map[string]policy.View{}
+	for _, id := range st.Others(c.id) {
+		_, v.Others[id.String()] = c.h.lookAround(ctx, st, id)
+	}
+	if care.Spare != (policy.MemberID{}) {
+		_, v.Spare = c.h.lookAround(ctx, st, care.Spare)
+		v.SpareWaited = c.h.newestOpen(st.Spares[care.Spare.String()].Writes)
+	}
 }
 
 // openFor is how long these hands have known an open delete of a member.

@@ -44,7 +44,7 @@ func (e *sparer) next(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	s := st.Spares[e.id.String()]
-	v := policy.SpareViews{Waited: e.h.oldestOpen(s.Writes), ArchiveStands: e.h.stands(ctx, s.Tail)}
+	v := policy.SpareViews{Waited: e.h.newestOpen(s.Writes), ArchiveStands: e.h.stands(ctx, s.Tail)}
 	_, v.Spare = e.h.lookAround(ctx, st, e.id)
 	v.Primary = e.h.look(ctx, st.Primary.Site, st.Primary.Stream, e.h.o.Timeout)
 	if ctx.Err() != nil {
@@ -108,4 +108,12 @@ func (h *Hands) sendSpare(ctx context.Context, name string, m policy.Move) (refu
 		return nil, err
 	}
 	return outcome, nil
+}
+
+// newestOpen is how long these hands have known the newest of a spare copy's open writes.
+func (h *Hands) newestOpen(writes []policy.Write) time.Duration {
+	if len(writes) == 0 {
+		return 0
+	}
+	return h.oldestOpen(writes[len(writes)-1:])
 }
