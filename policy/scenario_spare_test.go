@@ -3,7 +3,11 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // spareView is what a look at a spare copy finds.
@@ -120,4 +124,66 @@ func (p *scene) spares() []string {
 		return []string{"none"}
 	}
 	return out
+}
+
+// spared is a state with a spare copy that is needed, the write that made it still open.
+func spared(t *testing.T) State { return playSpare(t, "") }
+
+// sparedOnce is a state with a spare copy that is not needed, and of before another failover.
+func sparedOnce(t *testing.T) State {
+	return playSpare(t, `
+spare ok 1000
+rejoin eu/E
+round
+wait 10m
+set wd-east=timeout wd-west=timeout wd-eu=timeout west/W=timeout
+rounds 6 1s
+run
+set wd-east=answered wd-west=answered wd-eu=answered west/W=back
+round
+unspare eu/E_SPARE_1_3`)
+}
+
+func playSpare(t *testing.T, more string) State {
+	p := newPlay(t)
+	for line := range strings.Lines(`set domains=on repoint=auto
+round
+set wd-east=timeout wd-west=timeout wd-eu=timeout east/EVENTS=timeout
+rounds 6 1s
+run
+set wd-east=answered wd-west=answered wd-eu=answered
+round
+care eu/E
+care eu/E
+care eu/E
+care eu/E` + more) {
+		words := strings.Fields(line)
+		p.do(words[0], words[1:])
+	}
+	return p.state
+}
+
+// drawSpare draws what a leader might say of a spare copy, mostly of one that there is.
+func drawSpare(t *rapid.T, st StreamState) *SpareCommand {
+	c := &SpareCommand{Stream: "EVENTS", Epoch: st.Epoch - min(st.Epoch, rapid.Uint64Range(0, 1).Draw(t, "late")),
+		For: MemberID{"eu", "E"}, Spare: MemberID{"eu", "E_SPARE_9_9"}}
+	if len(st.Spares) > 0 && rapid.IntRange(0, 4).Draw(t, "known") > 0 {
+		s := st.Spares[rapid.SampledFrom(sortedKeys(st.Spares)).Draw(t, "spare")]
+		c.For, c.Spare = s.For, s.ID
+		if len(s.Writes) > 0 && rapid.Bool().Draw(t, "close") {
+			c.Close = s.Writes[0].ID
+			return c
+		}
+	}
+	switch kind := rapid.SampledFrom([]WriteKind{WriteSpare, WriteUnspare, WriteDelete, ""}).Draw(t, "write"); {
+	case kind != "":
+		c.Open = &Write{ID: NewWriteID(st.Epoch, kind, int(st.WriteSeq)+rapid.IntRange(0, 1).Draw(t, "next")), Kind: kind, Member: c.Spare, Via: "eu"}
+	case rapid.Bool().Draw(t, "gone"):
+		c.Gone = true
+	case rapid.Bool().Draw(t, "account"):
+		c.Tail = &Tail{Messages: rapid.Uint64Range(0, 2).Draw(t, "messages")}
+	default:
+		c.Waiting = Reason{Code: Unreachable, Text: "why"}
+	}
+	return c
 }
