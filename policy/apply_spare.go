@@ -27,7 +27,7 @@ func (st *StreamState) spareChanged(s *State, cmd Command) error {
 	r.Writes = slices.Clone(r.Writes)
 	switch {
 	case c.Open != nil:
-		return st.openSpare(*s, c, r)
+		return st.openSpare(s, cmd.At, c, r)
 	case !known:
 		return refuse("%s is no spare", c.Spare)
 	case c.Close != "":
@@ -88,9 +88,9 @@ func (st *StreamState) spareSalvaged(s *State, at time.Time, r Spare) {
 }
 
 // openSpare logs a write to a spare before it is sent.
-func (st *StreamState) openSpare(s State, c SpareCommand, r Spare) error {
+func (st *StreamState) openSpare(s *State, at time.Time, c SpareCommand, r Spare) error {
 	w := *c.Open
-	if err := st.mayOpenSpare(s, c, r); err != nil {
+	if err := st.mayOpenSpare(*s, c, r); err != nil {
 		return err
 	}
 	st.WriteSeq++
@@ -98,6 +98,7 @@ func (st *StreamState) openSpare(s State, c SpareCommand, r Spare) error {
 	if w.Kind == WriteSpare {
 		if r.ID == (MemberID{}) {
 			r = Spare{ID: c.Spare, For: c.For, Follow: st.Primary, N: w.Seq}
+			s.note(at, st.Name, st.Epoch, "spare_begun", reasonf(InProgress, "%s is the only other copy of %s: a spare one, %s, is made first", c.For, st.Primary, c.Spare))
 		}
 		care := st.Aftercare[c.For.String()]
 		care.Spare = c.Spare
