@@ -61,7 +61,7 @@ func afterwardsPoints(topology natslab.Topology) map[string][]string {
 		setReturn: slices.Concat(writePoints("seal", "delete", "create"),
 			[]string{"before-care-begin", "after-care-begin", "before-archive", "in-archive", "in-verify", "after-archive", "after-care-catch_up"},
 			phasePoints("before-care-", policy.PhaseSeal, policy.PhaseArchive, policy.PhaseArchived, policy.PhaseDelete, policy.PhaseCreate, policy.PhaseCatchUp)),
-		setRepoint: slices.Concat(writePoints("delete", "create"), []string{"after-care-begin", "before-archive", "in-archive", "after-archive", "after-care-catch_up"},
+		setRepoint: slices.Concat(writePoints("spare", "unspare", "delete", "create"), []string{"after-care-begin", "before-archive", "in-archive", "after-archive", "after-care-catch_up"},
 			phasePoints("before-care-", policy.PhaseArchive, policy.PhaseArchived, policy.PhaseDelete, policy.PhaseCreate, policy.PhaseCatchUp)),
 	}
 	if topology == natslab.Domains { // in a shared meta group it is parked before it returns
@@ -310,5 +310,5 @@ func inOrder(s api.StreamStatus) bool {
 	if !strings.HasPrefix(s.Name, setRepoint+"-") {
 		return s.State == api.StateHealthy && len(s.Aftercare) == 0
 	}
-	return s.State == api.StateReturned && len(s.Aftercare) == 1 && s.Aftercare[0].Waiting.Code == policy.AwaitingApproval
+	return s.State == api.StateReturned && len(s.Spares) == 0 && len(s.Aftercare) == 1 && s.Aftercare[0].Waiting.Code == policy.AwaitingApproval
 }
