@@ -69,7 +69,7 @@ func (st *StreamState) spareGone(s *State, at time.Time, r Spare) {
 		delete(st.Spares, r.ID.String())
 		deleting = true
 	}
-	if deleting {
+	if deleting && !r.Gone() {
 		s.note(at, st.Name, st.Epoch, "spare_removed", reasonf(Healthy, "%s, a spare copy, is not needed any more, and deleted", r.ID))
 	}
 }
@@ -105,7 +105,7 @@ func (st *StreamState) openSpare(s *State, at time.Time, c SpareCommand, r Spare
 		st.Aftercare[c.For.String()] = care
 		w.Config = nil // each is sent once
 	}
-	r.Writes = append(r.Writes, w)
+	r.Writes, r.Waiting = append(r.Writes, w), Reason{}
 	st.setSpare(r)
 	return nil
 }

@@ -75,6 +75,9 @@ func (st StreamState) SpareReason(s Spare) Reason {
 	return reasonf(InProgress, "a spare copy that nobody needs any more: it is deleted")
 }
 
+// Gone reports that the spare was seen deleted, and is known only because a create of it may still arrive.
+func (s Spare) Gone() bool { return s.Waiting.Code == WriteOpen }
+
 func (s Spare) open(kind WriteKind) bool {
 	return slices.ContainsFunc(s.Writes, func(w Write) bool { return w.Open() && w.Kind == kind })
 }

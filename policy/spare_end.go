@@ -13,6 +13,9 @@ type SpareViews struct {
 	Waited time.Duration
 }
 
+// spareLate is how long a create of a spare that got no answer may still take effect: longer than any connection holds it.
+const spareLate = time.Hour
+
 // SparesDue lists the spares of a stream that are not needed any more, or may come back by a late write: none while an attempt runs
 // or the primary is not well.
 func SparesDue(s State, name string) []Spare {
@@ -47,6 +50,8 @@ func EnsureSpare(st StreamState, s Spare, v SpareViews) Move {
 	case v.Spare.Evidence == NotFound && (s.open(WriteUnspare) || !s.open(WriteSpare)):
 		c.Gone = true
 		return Move{Kind: MoveSpare, Spare: c}
+	case v.Spare.Evidence == NotFound && v.Waited >= spareLate:
+		return closeSpare(st, s, s.Writes[0].ID)
 	case v.Spare.Evidence == NotFound:
 		return wait(WriteOpen, "a spare copy that is gone; a create of it got no answer, and may still take effect")
 	case !ok || v.Spare.Snapshot == nil:

@@ -274,6 +274,9 @@ func (b streamBuilder) spares() []policy.Spare {
 	var list []policy.Spare
 	for _, key := range sortedNames(b.st.Spares) {
 		s := b.st.Spares[key]
+		if s.Gone() {
+			continue
+		}
 		s.Writes, s.Waiting = nil, b.st.SpareReason(s)
 		list = append(list, s)
 	}

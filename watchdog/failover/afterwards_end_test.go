@@ -29,6 +29,11 @@ func (w *afterwards) checkEnd(ctx context.Context, t *testing.T) {
 	if len(archives) > 0 {
 		t.Errorf("there are archives of nothing: %v", archives)
 	}
+	for name := range w.js(ctx, t, "eu").StreamNames(ctx).Name() {
+		if strings.Contains(name, "_SPARE_") {
+			t.Errorf("the spare copy %s is left", name)
+		}
+	}
 }
 
 // checkFollowers wants all other members to be whole mirrors of the primary, except the old origin of a repoint.

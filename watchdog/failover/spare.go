@@ -64,6 +64,7 @@ func (e *sparer) next(ctx context.Context) (more bool, err error) {
 	case policy.MoveSend:
 		return e.send(ctx, m)
 	}
+	e.h.patience.failed(e.key, longestPause) // it is looked at again, ever more seldom
 	return false, nil
 }
 
