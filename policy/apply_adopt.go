@@ -205,7 +205,7 @@ func (a adopter) alone(id MemberID) bool {
 	case id == a.plan.Primary || id == a.st.Primary:
 		return false
 	case r.Evidence == NotFound && (m.Deleted || cared && deleting):
-		return true
+		return m.Recreated.IsZero() // else what a person made in its place is what is gone
 	case !cared || !a.samePrimary() || r.Evidence == NotFound:
 		return false
 	case r.Reachable() && r.Now != nil:

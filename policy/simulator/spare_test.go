@@ -95,3 +95,31 @@ func TestSpareOfALostLogIsFound(t *testing.T) {
 		t.Errorf("left: %v, in the log %v", spares(s), s.st().Spares)
 	}
 }
+
+// TestMadeAnewByHandAndGone: somebody makes the sibling anew during a hold, while an older delete of it is open, and deletes it again.
+// An adoption ends that: it is forgotten.
+func TestMadeAnewByHandAndGone(t *testing.T) {
+	s := healthy(caring)
+	s.world.up["east"] = false
+	s.heldUp(t, eu, policy.WriteDelete) // lost
+	s.deliver(s.heldUp(t, eu, policy.WriteDelete))
+	s.deliver(s.heldUp(t, eu, policy.WriteCreate))
+	s.toggleHold()
+	s.settle(2)
+	s.handRejoin(eu)
+	s.settle(2)
+	s.handDelete(eu)
+	s.settle(2)
+	s.toggleHold()
+	if code := policy.Decide(s.rules, s.hash, s.leader, s.state, name).Reason.Code; code != policy.ChangedOutside {
+		t.Fatalf("the hand was not seen: %s", code)
+	}
+	s.mend()
+	s.doRound()
+	if r := policy.Decide(s.rules, s.hash, s.leader, s.state, name).Reason; r.Code != policy.Healthy {
+		t.Errorf("after the adoption: %+v", r)
+	}
+	if s.settle(5); len(spares(s)) > 0 {
+		t.Errorf("left: %v", spares(s))
+	}
+}
