@@ -38,61 +38,78 @@ func EnsureSpare(st StreamState, s Spare, v SpareViews) Move {
 	if id, ok := s.seen(v.Spare); ok {
 		return closeSpare(st, s, id)
 	}
+	e := spareEnd{st: st, s: s, v: v}
 	shape, ok := v.Spare.shape()
-	c := SpareCommand{Stream: st.Name, Epoch: st.Epoch, Spare: s.ID}
-	wait := func(code Code, format string, args ...any) Move {
-		if c.Waiting = reasonf(code, format, args...); c.Waiting == s.Waiting {
-			return Move{Kind: MoveNone}
-		}
-		return Move{Kind: MoveSpare, Spare: c}
-	}
 	switch {
-	case v.Spare.Evidence == NotFound && (s.open(WriteUnspare) || !s.open(WriteSpare)):
-		c.Gone = true
-		return Move{Kind: MoveSpare, Spare: c}
-	case v.Spare.Evidence == NotFound && v.Waited >= spareLate:
-		return closeSpare(st, s, s.Writes[0].ID)
 	case v.Spare.Evidence == NotFound:
-		return wait(WriteOpen, "a spare copy that is gone; a create of it got no answer, and may still take effect")
-	case !ok || v.Spare.Snapshot == nil:
-		return Move{Kind: MoveNone} // it is looked at again, and a late create of it may come
-	case !v.Primary.answered() || v.Primary.Snapshot == nil:
-		return Move{Kind: MoveNone}
+		return e.absent()
+	case !ok || !v.Primary.answered() || v.Primary.Snapshot == nil:
+		return Move{Kind: MoveNone} // it is looked at again
 	case shape.Kind != ShapeMirror || s.Follow != (MemberID{}) && shape.Upstream != s.Follow.Stream:
-		return wait(ChangedOutside, "%s, a spare copy of %s, is %s now, not by a write of ours: it is left as it is", s.ID, s.Follow, shape)
+		return e.wait(ChangedOutside, "%s, a spare copy of %s, is %s now, not by a write of ours: it is left as it is", s.ID, s.Follow, shape)
 	case s.open(WriteUnspare) && v.Waited < spareLost:
 		return Move{Kind: MoveNone}
-	}
-	if s.Stray > 0 {
-		if m, ok := s.archived(st, v, c); !ok {
+	case s.Stray > 0:
+		if m, ok := e.archived(); !ok {
 			return m
 		}
 		if from, ok := st.captures(shape.Upstream); ok {
-			return wait(DualCapture, "%s, a spare copy, follows %s, which takes messages: that is parked first", s.ID, from)
+			return e.wait(DualCapture, "%s, a spare copy, follows %s, which takes messages: that is parked first", s.ID, from)
 		}
-	} else if p := v.Primary.Snapshot.LastSeq; v.Spare.Snapshot.LastSeq > p {
-		return wait(Unreachable, "%s, a spare copy, holds more than %s: it is not deleted", s.ID, st.Primary)
+	case v.Spare.Snapshot.LastSeq > v.Primary.Snapshot.LastSeq:
+		return e.wait(Unreachable, "%s, a spare copy, holds more than %s: it is not deleted", s.ID, st.Primary)
 	}
 	w := Write{ID: NewWriteID(st.Epoch, WriteUnspare, int(st.WriteSeq)+1), Kind: WriteUnspare, Member: s.ID, Via: s.ID.Site}
 	return sendSpare(st, s.For, w)
 }
 
-// archived asks that all that a stray holds beyond its fork is in an archive that stands.
-func (s Spare) archived(st StreamState, v SpareViews, c SpareCommand) (Move, bool) {
-	last := v.Spare.Snapshot.LastSeq
-	switch {
-	case s.Tail != nil && last <= s.Tail.MemberLast && v.ArchiveStands:
-		return Move{}, true
-	case s.Tail != nil && last <= s.Tail.MemberLast:
-		if c.Waiting = reasonf(Unreachable, "the archive %s at %s is not seen whole: %s is not deleted", s.Tail.Stream, s.Tail.Site, s.ID); c.Waiting == s.Waiting {
-			return Move{Kind: MoveNone}, false
-		}
-		return Move{Kind: MoveSpare, Spare: c}, false
-	case last <= s.ForkLimit:
-		v.Archive = &Tail{Fork: s.ForkLimit, MemberLast: last} // it only ever copied
-	case v.Archive == nil:
-		return Move{Kind: MoveArchive}, false
+// spareEnd is one EnsureSpare.
+type spareEnd struct {
+	st StreamState
+	s  Spare
+	v  SpareViews
+}
+
+func (e spareEnd) command() SpareCommand {
+	return SpareCommand{Stream: e.st.Name, Epoch: e.st.Epoch, Spare: e.s.ID}
+}
+
+// wait logs a reason that is new.
+func (e spareEnd) wait(code Code, format string, args ...any) Move {
+	c := e.command()
+	if c.Waiting = reasonf(code, format, args...); c.Waiting == e.s.Waiting {
+		return Move{Kind: MoveNone}
 	}
-	c.Tail = v.Archive
+	return Move{Kind: MoveSpare, Spare: c}
+}
+
+// absent is what there is to do about a spare that is not there: it is forgotten, once no create of it can arrive.
+func (e spareEnd) absent() Move {
+	switch {
+	case e.s.open(WriteUnspare) || !e.s.open(WriteSpare):
+		c := e.command()
+		c.Gone = true
+		return Move{Kind: MoveSpare, Spare: c}
+	case e.v.Waited >= spareLate:
+		return closeSpare(e.st, e.s, e.s.Writes[0].ID)
+	}
+	return e.wait(WriteOpen, "a spare copy that is gone; a create of it got no answer, and may still take effect")
+}
+
+// archived asks that all that a stray holds beyond its fork is in an archive that stands.
+func (e spareEnd) archived() (Move, bool) {
+	last, c := e.v.Spare.Snapshot.LastSeq, e.command()
+	switch t := e.s.Tail; {
+	case t != nil && last <= t.MemberLast && e.v.ArchiveStands:
+		return Move{}, true
+	case t != nil && last <= t.MemberLast:
+		return e.wait(Unreachable, "the archive %s at %s is not seen whole: %s is not deleted", t.Stream, t.Site, e.s.ID), false
+	case last <= e.s.ForkLimit:
+		c.Tail = &Tail{Fork: e.s.ForkLimit, MemberLast: last} // it only ever copied
+	case e.v.Archive == nil:
+		return Move{Kind: MoveArchive}, false
+	default:
+		c.Tail = e.v.Archive
+	}
 	return Move{Kind: MoveSpare, Spare: c}, false
 }
