@@ -401,6 +401,8 @@ func (e carer) catchUp() Move {
 		return e.result(OutcomeAgain, reasonf(InProgress, "%s was deleted by a late write, and is made once more", e.c.Member))
 	case !ok:
 		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
+	case shape.Kind != ShapeMirror && e.m.Abandoned > 0:
+		return e.result(OutcomeAgain, reasonf(InProgress, "%s was given up in failover %d, and is %s: it is archived first", e.c.Member, e.m.Abandoned, shape))
 	case shape.Kind != ShapeMirror:
 		return e.wait(ChangedOutside, "%s should be a mirror, and is %s", e.c.Member, shape)
 	case e.c.Follow != e.st.Primary: // another failover came in between
