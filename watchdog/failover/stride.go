@@ -41,6 +41,11 @@ func (s *stepper) flush(ctx context.Context) error {
 // write makes one write of the attempt. The close of a switchover's, once replied to, goes to the log with what is known
 // next: publishers wait, and whoever takes over before that reads the effect back.
 func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Move, timeout time.Duration) (refused, err error) {
+	o := sending{move: m, state: st, phase: st.Attempt.Phase, timeout: timeout}
+	if m.Resend && m.Write.ID == s.opened {
+		m.Resend, s.opened = false, "" // this step has logged it, and nobody has sent it
+		o.move, o.opened = m, s.led
+	}
 	if m.Resend {
 		if err := s.flush(ctx); err != nil {
 			return nil, err
@@ -54,8 +59,9 @@ func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Mov
 			s.readAhead(ctx, *st.Attempt)
 		}
 	}
-	o := sending{move: m, state: st, phase: st.Attempt.Phase, timeout: timeout, before: s.known}
-	s.known = nil
+	if o.opened.IsZero() {
+		o.before, s.known = s.known, nil
+	}
 	if s.origin == nil {
 		o.later = func(c policy.Command) {
 			s.known = append(s.known, c)
@@ -64,8 +70,10 @@ func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Mov
 	}
 	began := time.Now()
 	refused, err = s.h.send(ctx, o)
-	if err == nil && refused == nil && !m.Resend {
-		s.led = began
+	if err == nil && refused == nil && !m.Resend && o.opened.IsZero() {
+		if s.led = began; m.Ahead != nil {
+			s.opened = m.Ahead.ID
+		}
 	}
 	return refused, err
 }
