@@ -9,7 +9,8 @@ import (
 func (e ensurer) send(kind WriteKind, id MemberID) Move {
 	m := e.st.Members[id.String()]
 	for _, w := range m.Writes {
-		if w.Open() && w.Kind == kind && w.ID.Epoch() == e.a.Epoch && kind.repeatable() {
+		overtaken := kind == WriteBind && m.WantWrite != w.ID // by another promote: the log wants what that makes
+		if w.Open() && w.Kind == kind && w.ID.Epoch() == e.a.Epoch && kind.repeatable() && !overtaken {
 			w.Via = e.via(w)
 			return Move{Kind: MoveSend, Write: w, Resend: true}
 		}
