@@ -88,7 +88,8 @@ func (st *StreamState) mayOpenInAttempt(w Write) error {
 		WriteBind:    {a.Target, []Phase{PhaseBind, PhaseVerify}},
 		WriteUnpark:  {a.From, []Phase{PhaseAborting}},
 	}[w.Kind]
-	if allowed.member != w.Member || !slices.Contains(allowed.phases, a.Phase) {
+	ahead := w.Kind == WriteBind && a.Phase == PhasePromote && a.planned() && a.PromoteOpened
+	if allowed.member != w.Member || !slices.Contains(allowed.phases, a.Phase) && !ahead {
 		return refuse("a %s of %s has no place at %s", w.Kind, w.Member, a.Phase)
 	}
 	if name, open := a.openReset(); open && w.Kind == WriteBind {

@@ -9,7 +9,8 @@ import (
 func (e ensurer) send(kind WriteKind, id MemberID) Move {
 	m := e.st.Members[id.String()]
 	for _, w := range m.Writes {
-		if w.Open() && w.Kind == kind && w.ID.Epoch() == e.a.Epoch && kind.repeatable() {
+		overtaken := kind == WriteBind && m.WantWrite != w.ID // by another promote: the log wants what that makes
+		if w.Open() && w.Kind == kind && w.ID.Epoch() == e.a.Epoch && kind.repeatable() && !overtaken {
 			w.Via = e.via(w)
 			return Move{Kind: MoveSend, Write: w, Resend: true}
 		}
@@ -20,6 +21,21 @@ func (e ensurer) send(kind WriteKind, id MemberID) Move {
 	}
 	w.Via = e.via(w)
 	return Move{Kind: MoveSend, Write: w}
+}
+
+// withBind adds to the first promote of a switchover the bind that will follow it. Publishers wait, and there is only forward
+// from here on: the log takes both intents at once, and the bind is sent when its phase comes.
+func (e ensurer) withBind(m Move) Move {
+	if m.Kind != MoveSend || m.Resend {
+		return m
+	}
+	st := e.st
+	st.WriteSeq++ // of the promote
+	if bind, err := compose(st, e.node, WriteBind, e.a.Target, m.Write.Config, e.a); err == nil {
+		bind.Via = e.via(bind)
+		m.Ahead = &bind
+	}
+	return m
 }
 
 // via is the site through which a write goes: that of a switchover to its primary goes where the primary answers, since the

@@ -54,7 +54,8 @@ func closeSeen(st StreamState, v Views) (Move, bool) {
 func effectSeen(st StreamState, w Write, v Views) bool {
 	view := v.Members[w.Member.String()]
 	if view.Snapshot != nil && (view.answered() || view.Evidence == NoLeader) {
-		return StampOf(view.Snapshot.Config).Write == w.ID
+		stamp := StampOf(view.Snapshot.Config).Write
+		return stamp == w.ID || w.Kind == WritePromote && stamp.Kind() == WriteBind && stamp.Epoch() == w.ID.Epoch() // it came before
 	}
 	a := st.Attempt
 	if a == nil || !a.Shared || w.Member != a.From || w.Kind != WritePark && w.Kind != WriteDelete {
@@ -184,7 +185,7 @@ func (e ensurer) firstPromote() Move {
 		if m, ok := e.stillDrained(); !ok {
 			return m
 		}
-		return e.send(WritePromote, e.a.Target)
+		return e.withBind(e.send(WritePromote, e.a.Target))
 	}
 	if e.originIsBack() {
 		return e.backOff()

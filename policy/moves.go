@@ -64,7 +64,8 @@ const (
 	MoveArchive MoveKind = "archive"
 	// MoveReplay has an archive published again to the primary.
 	MoveReplay MoveKind = "replay"
-	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs.
+	// MoveSeed has the promoted target learn the newest message ids that it holds, at most MaxIDs; with 0 it only has removed what
+	// an earlier seeding left.
 	MoveSeed MoveKind = "seed"
 	// MoveCarried logs what is known of the consumers without anything being done.
 	MoveCarried MoveKind = "carried"
@@ -85,6 +86,8 @@ type Move struct {
 	Kind   MoveKind
 	Write  Write
 	Resend bool // the write is in the log already
+	// Ahead, when set, is a write that will follow in a later phase, and is logged open together with Write.
+	Ahead  *Write
 	Close  CloseCommand
 	Result ResultCommand
 	Care   CareCommand

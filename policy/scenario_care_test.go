@@ -35,12 +35,8 @@ func (p *scene) doAfterwards(verb string, args []string) []string {
 	case "ask": // MEMBER
 		c := p.state.Streams["EVENTS"].Aftercare[args[0]]
 		return p.propose(Command{Care: &CareCommand{Stream: "EVENTS", Member: memberOf(args[0]), Epoch: c.Epoch, Outcome: OutcomeAsk, By: "op"}})
-	case "arrives": // WRITE: a late copy of it
-		w, sent := p.after.sent[WriteID(args[0])]
-		if !sent {
-			p.t.Fatalf("write %s was never sent", args[0])
-		}
-		return []string{p.land(w)}
+	case "arrives": // WRITE: a late copy of it, or the first one that another leader sent
+		return []string{p.land(p.written(WriteID(args[0])))}
 	case "cares": // which members are cared for now
 		return []string{fmt.Sprint(Cares(p.state, p.rules.Streams["EVENTS"]))}
 	case "open": // the writes that are
@@ -238,6 +234,19 @@ func (p *scene) tail(st StreamState, key string, messages, fork uint64) *Tail {
 	return t
 }
 
+// written is a write that has left, or is open.
+func (p *scene) written(id WriteID) Write {
+	if w, sent := p.after.sent[id]; sent {
+		return w
+	}
+	open := p.state.Streams["EVENTS"].OpenWrites()
+	i := slices.IndexFunc(open, func(w Write) bool { return w.ID == id })
+	if i < 0 {
+		p.t.Fatalf("write %s is not known", id)
+	}
+	return open[i]
+}
+
 // opens logs a write, and keeps what leaves.
 func (p *scene) opens(m Move, phase Phase) []string {
 	w := m.Write
@@ -245,14 +254,20 @@ func (p *scene) opens(m Move, phase Phase) []string {
 	if w.Kind == WriteDelete || w.Kind == WriteUnspare {
 		out[0] = fmt.Sprintf("send %s %s to %s via %s", w.ID, w.Kind, w.Member, w.Via)
 	}
-	if m.Resend {
+	if p.after.sent[w.ID] = w; m.Resend {
 		return out
 	}
-	p.after.sent[w.ID] = w
 	if m.Spare.Open != nil {
 		return append(out, p.propose(Command{Spare: &m.Spare})...)
 	}
-	return append(out, p.propose(Command{Open: &OpenCommand{Stream: "EVENTS", Epoch: p.state.Streams["EVENTS"].Epoch, Phase: phase, Write: w}})...)
+	open := OpenCommand{Stream: "EVENTS", Epoch: p.state.Streams["EVENTS"].Epoch, Phase: phase, Write: w}
+	if m.Ahead == nil {
+		return append(out, p.propose(Command{Open: &open})...)
+	}
+	out = append(out, fmt.Sprintf("ahead %s %s to %s via %s: %s", m.Ahead.ID, m.Ahead.Kind, m.Ahead.Member, m.Ahead.Via, m.Ahead.Shape))
+	ahead := open
+	ahead.Write = *m.Ahead
+	return append(out, p.propose(Together([]Command{{Open: &open}, {Open: &ahead}}))...)
 }
 
 // repair asks for the next move for a member outside of an attempt, if it is a debt.

@@ -451,10 +451,10 @@ func (p *scene) ensure() []string {
 	return []string{"nothing to do"}
 }
 
-// reply closes the newest open write as done on the server (ok), refused or not sent, or it was lost on the way there (lost)
+// reply closes the newest open write that has left as done on the server (ok), refused or not sent, or it was lost on the way there (lost)
 // or back (late), and stays open.
 func (p *scene) reply(how string) []string {
-	open := p.state.Streams["EVENTS"].OpenWrites()
+	open := slices.DeleteFunc(p.state.Streams["EVENTS"].OpenWrites(), func(w Write) bool { _, sent := p.after.sent[w.ID]; return !sent })
 	if len(open) == 0 {
 		return []string{"no write is open"}
 	}

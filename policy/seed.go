@@ -23,8 +23,8 @@ func (e ensurer) seed() Move {
 		return e.targetGone()
 	case shape.Kind == ShapeMirror:
 		return e.send(WritePromote, e.a.Target)
-	case shape.Kind == ShapeBound:
-		return e.done("%s is bound already", e.a.Target)
+	case shape.Kind == ShapeBound && e.v.Seed == nil:
+		return Move{Kind: MoveSeed} // by an earlier leader's bind: it may have come in the midst of a seeding
 	case e.v.Seed == nil:
 		return Move{Kind: MoveSeed, MaxIDs: e.a.Seeds()}
 	}

@@ -35,6 +35,16 @@ func (a *app) commander() (*api.Client, error) {
 	return c, c.TakesCommands()
 }
 
+// asked is a watchdog that takes commands, and what it says of the stream that one is about.
+func (a *app) asked(ctx context.Context, stream string) (*api.Client, api.StreamStatus, error) {
+	c, err := a.commander()
+	if err != nil {
+		return nil, api.StreamStatus{}, err
+	}
+	s, err := c.Stream(ctx, stream)
+	return c, s, err
+}
+
 // do sends a command, prints its outcome, and turns it into the exit code.
 func (a *app) do(ctx context.Context, r api.Request) error {
 	c, err := a.commander()
@@ -61,16 +71,11 @@ func (a *app) outcome(ctx context.Context, c *api.Client, r api.Request, resp ap
 			fmt.Fprintf(w, "%s: %s\n", name, clean(reasonText(resp.Streams[name])))
 		}
 	}
-	switch resp.Outcome {
-	case api.OutcomeDone:
-		if len(resp.Streams) == 0 {
-			fmt.Fprintln(w, "done:", clean(resp.Reason.Text))
-		}
-		return nil
-	case api.OutcomeRefused:
-		return &exit{exitRefused, fmt.Errorf("refused: %s", clean(reasonText(resp.Reason)))}
-	case api.OutcomeRetry:
-		return &exit{exitRetry, fmt.Errorf("try again: %s", clean(reasonText(resp.Reason)))}
+	if resp.Outcome == api.OutcomeDone && len(resp.Streams) == 0 {
+		fmt.Fprintln(w, "done:", clean(resp.Reason.Text))
+	}
+	if decided, err := decision(resp); decided {
+		return err
 	}
 	if len(resp.Problems) > 0 {
 		for _, p := range resp.Problems { // as they are, one a line, so that an editor finds the place
@@ -82,6 +87,19 @@ func (a *app) outcome(ctx context.Context, c *api.Client, r api.Request, resp ap
 		return err
 	}
 	return &exit{exitFailed, fmt.Errorf("%s failed: %s", r.Verb, clean(reasonText(resp.Reason)))}
+}
+
+// decision is the exit code of a command that was done, refused, or is to be tried again; not of one that failed.
+func decision(resp api.Response) (decided bool, err error) {
+	switch resp.Outcome {
+	case api.OutcomeDone:
+		return true, nil
+	case api.OutcomeRefused:
+		return true, &exit{exitRefused, fmt.Errorf("refused: %s", clean(reasonText(resp.Reason)))}
+	case api.OutcomeRetry:
+		return true, &exit{exitRetry, fmt.Errorf("try again: %s", clean(reasonText(resp.Reason)))}
+	}
+	return false, nil
 }
 
 // guarded returns an *UnknownStreamError if the watchdog says that it does not guard the stream; of a watchdog that

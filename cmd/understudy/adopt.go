@@ -37,11 +37,7 @@ with --primary; one that lacks the subjects is then bound to them. --dry-run sho
 
 // adopt asks nothing back: what cannot be taken for certain is refused.
 func (a *app) adopt(cmd *cobra.Command, r api.Request, asJSON bool) error {
-	c, err := a.commander()
-	if err != nil {
-		return err
-	}
-	s, err := c.Stream(cmd.Context(), r.Stream)
+	c, s, err := a.asked(cmd.Context(), r.Stream)
 	if err != nil {
 		return err
 	}

@@ -18,11 +18,7 @@ when another target is better, or when more would be left behind.`,
 		Args:              args(oneStream),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, err := a.commander()
-			if err != nil {
-				return err
-			}
-			s, err := c.Stream(cmd.Context(), names[0])
+			c, s, err := a.asked(cmd.Context(), names[0])
 			if err != nil {
 				return err
 			}

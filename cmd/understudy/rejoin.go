@@ -25,11 +25,7 @@ switchover to it after that, a stream or bucket has its name back, wherever it l
 		Args:              args(oneStream),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, err := a.commander()
-			if err != nil {
-				return err
-			}
-			s, err := c.Stream(cmd.Context(), names[0])
+			c, s, err := a.asked(cmd.Context(), names[0])
 			if err != nil {
 				return err
 			}

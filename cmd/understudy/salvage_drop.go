@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -20,34 +21,25 @@ func salvageDrop(a *app) *cobra.Command {
 nor replayed; --force deletes it all the same.`,
 		Args: args(oneStream),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			ctx, stop := interruptible(cmd.Context())
-			defer stop()
-			p, err := a.dial(ctx)
-			if err != nil {
-				return err
-			}
-			defer p.close()
-			found, side, err := a.archive(ctx, p, names[0], w)
-			if err != nil {
-				return err
-			}
-			var to salvage.Side
-			if !force {
-				if to, err = a.primary(ctx, p, names[0], primary); err != nil {
+			return a.withArchive(cmd.Context(), names[0], w, func(ctx context.Context, p *places, found salvage.Found, side salvage.Side) (err error) {
+				var to salvage.Side
+				if !force {
+					if to, err = a.primary(ctx, p, names[0], primary); err != nil {
+						return err
+					}
+				}
+				if err := a.confirm(cmd, dropPlan(found, force), yes); err != nil {
 					return err
 				}
-			}
-			if err := a.confirm(cmd, dropPlan(found, force), yes); err != nil {
+				if err := salvage.Drop(ctx, side, to, force); err != nil {
+					return dropError(err)
+				}
+				if asJSON {
+					return printJSON(a.stdout, map[string]string{"dropped": found.Stream, "site": found.Site})
+				}
+				_, err = fmt.Fprintf(a.stdout, "done: %s at %s is deleted\n", found.Stream, found.Site)
 				return err
-			}
-			if err := salvage.Drop(ctx, side, to, force); err != nil {
-				return dropError(err)
-			}
-			if asJSON {
-				return printJSON(a.stdout, map[string]string{"dropped": found.Stream, "site": found.Site})
-			}
-			_, err = fmt.Fprintf(a.stdout, "done: %s at %s is deleted\n", found.Stream, found.Site)
-			return err
+			})
 		},
 	}
 	archiveFlags(cmd, &w, nil)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -23,23 +24,14 @@ and on_primary, the primary's sequence if that has it.`,
 			if err := salvage.CheckFilter(subject); err != nil {
 				return usageError(cmd, err)
 			}
-			ctx, stop := interruptible(cmd.Context())
-			defer stop()
-			p, err := a.dial(ctx)
-			if err != nil {
-				return err
-			}
-			defer p.close()
-			_, side, err := a.archive(ctx, p, names[0], w)
-			if err != nil {
-				return err
-			}
-			return a.writeTo(file, func(out io.Writer) error {
-				n, err := salvage.Export(ctx, side, subject, out)
-				if err == nil {
-					fmt.Fprintf(a.stderr, "%d messages\n", n)
-				}
-				return err
+			return a.withArchive(cmd.Context(), names[0], w, func(ctx context.Context, _ *places, _ salvage.Found, side salvage.Side) error {
+				return a.writeTo(file, func(out io.Writer) error {
+					n, err := salvage.Export(ctx, side, subject, out)
+					if err == nil {
+						fmt.Fprintf(a.stderr, "%d messages\n", n)
+					}
+					return err
+				})
 			})
 		},
 	}

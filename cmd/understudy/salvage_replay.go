@@ -33,20 +33,13 @@ stream that keeps the last messages of a subject, such as a bucket, a message is
 			if err := salvage.CheckFilter(j.Subject); err != nil {
 				return usageError(cmd, err)
 			}
-			ctx, stop := interruptible(cmd.Context())
-			defer stop()
-			p, err := a.dial(ctx)
-			if err != nil {
-				return err
-			}
-			defer p.close()
-			if _, j.Archive, err = a.archive(ctx, p, names[0], w); err != nil {
-				return err
-			}
-			if j.Primary, err = a.primary(ctx, p, names[0], primary); err != nil {
-				return err
-			}
-			return a.replay(ctx, j, asJSON)
+			return a.withArchive(cmd.Context(), names[0], w, func(ctx context.Context, p *places, _ salvage.Found, side salvage.Side) (err error) {
+				j.Archive = side
+				if j.Primary, err = a.primary(ctx, p, names[0], primary); err != nil {
+					return err
+				}
+				return a.replay(ctx, j, asJSON)
+			})
 		},
 	}
 	jsonFlag(cmd, &asJSON)

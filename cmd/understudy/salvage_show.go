@@ -29,24 +29,17 @@ func salvageShow(a *app) *cobra.Command {
 			if err := salvage.CheckFilter(subject); err != nil {
 				return usageError(cmd, err)
 			}
-			p, err := a.dial(cmd.Context())
-			if err != nil {
+			return a.withArchive(cmd.Context(), names[0], w, func(ctx context.Context, _ *places, found salvage.Found, side salvage.Side) error {
+				entries, more, err := firstEntries(ctx, side, subject, limit)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(a.stdout, shown{Archive: found, Messages: entries, More: more})
+				}
+				_, err = io.WriteString(a.stdout, archivePage(found, entries, more, paintFor(a.stdout)))
 				return err
-			}
-			defer p.close()
-			found, side, err := a.archive(cmd.Context(), p, names[0], w)
-			if err != nil {
-				return err
-			}
-			entries, more, err := firstEntries(cmd.Context(), side, subject, limit)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(a.stdout, shown{Archive: found, Messages: entries, More: more})
-			}
-			_, err = io.WriteString(a.stdout, archivePage(found, entries, more, paintFor(a.stdout)))
-			return err
+			})
 		},
 	}
 	jsonFlag(cmd, &asJSON)

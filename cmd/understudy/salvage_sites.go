@@ -113,6 +113,22 @@ func (a *app) archives(ctx context.Context, p *places, name string) ([]salvage.F
 	return all, nil
 }
 
+// withArchive logs in at the sites, finds an archive of a stream, and does something with it, until it is interrupted.
+func (a *app) withArchive(ctx context.Context, name string, w which, do func(context.Context, *places, salvage.Found, salvage.Side) error) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	p, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	found, side, err := a.archive(ctx, p, name, w)
+	if err != nil {
+		return err
+	}
+	return do(ctx, p, found, side)
+}
+
 // nearer chooses between two sites that show the same archive: the one whose primary it was made for, else the first.
 func nearer(f, than salvage.Found) bool {
 	home, _, _ := strings.Cut(f.Primary, "/")

@@ -26,11 +26,7 @@ The way back after a failover is this command, once the old origin is a mirror a
 		Args:              args(oneStream),
 		ValidArgsFunction: a.completeStreams,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, err := a.commander()
-			if err != nil {
-				return err
-			}
-			s, err := c.Stream(cmd.Context(), names[0])
+			c, s, err := a.asked(cmd.Context(), names[0])
 			if err != nil {
 				return err
 			}
@@ -79,13 +75,10 @@ func (a *app) switchOver(ctx context.Context, c *api.Client, r api.Request) erro
 	if err != nil {
 		return err
 	}
-	switch resp.Outcome {
-	case api.OutcomeDone:
-	case api.OutcomeRefused:
-		return &exit{exitRefused, fmt.Errorf("refused: %s", clean(reasonText(resp.Reason)))}
-	case api.OutcomeRetry:
-		return &exit{exitRetry, fmt.Errorf("try again: %s", clean(reasonText(resp.Reason)))}
-	default:
+	switch decided, err := decision(resp); {
+	case err != nil:
+		return err
+	case !decided:
 		return fmt.Errorf("%s", clean(reasonText(resp.Reason)))
 	}
 	return a.followAttempt(ctx, c, r.Stream, resp.Epoch)

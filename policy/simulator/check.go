@@ -269,7 +269,8 @@ func excused(st policy.StreamState, a policy.Action) bool {
 func onlyOpenParks(st policy.StreamState) bool {
 	open := st.OpenWrites()
 	for _, w := range open {
-		if w.Kind != policy.WritePark && !((w.Kind == policy.WriteDelete || w.Kind == policy.WritePromote) && w.Member != st.Primary) && st.Members[w.Member.String()].Abandoned == 0 {
+		mayStay := w.Kind == policy.WriteDelete || w.Kind == policy.WritePromote || w.Kind == policy.WriteBind
+		if w.Kind != policy.WritePark && !(mayStay && w.Member != st.Primary) && st.Members[w.Member.String()].Abandoned == 0 {
 			return false
 		}
 	}

@@ -438,7 +438,11 @@ func (s *Sim) actOn(w *worker) bool {
 			phase = w.phase
 		}
 		open := &policy.OpenCommand{Stream: name, Epoch: w.move.Write.ID.Epoch(), Phase: phase, Write: w.move.Write}
-		if s.commit(w, policy.Command{Open: open}) != nil && s.o.Break != WriteUnlogged {
+		opens := []policy.Command{{Open: open}}
+		if ahead := w.move.Ahead; ahead != nil {
+			opens = append(opens, policy.Command{Open: &policy.OpenCommand{Stream: name, Epoch: open.Epoch, Phase: phase, Write: *ahead}})
+		}
+		if s.commit(w, opens...) != nil && s.o.Break != WriteUnlogged {
 			return s.rnd.IntN(2) == 0
 		}
 	}

@@ -91,6 +91,16 @@ func Seed(ctx context.Context, conn *jsapi.Conn, job Job) (Account, error) {
 	return acc, nil
 }
 
+// Clean removes what an earlier Seed has left, from a stream that may be bound by now: the server takes a purge of a subject
+// that is no longer the stream's.
+func Clean(ctx context.Context, conn *jsapi.Conn, member policy.MemberID) error {
+	s := seeding{Job: Job{Member: member}, seed: seed{subject: policy.ParkSubject(member), stream: member.Stream}, conn: conn}
+	if _, err := s.purge(ctx, purging{settled: true}); err != nil {
+		return fmt.Errorf("clean %s of seeds: %w", member, err)
+	}
+	return nil
+}
+
 // seeding is one Seed under way.
 type seeding struct {
 	Job

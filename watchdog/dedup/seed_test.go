@@ -183,6 +183,29 @@ func TestSeedAgain(t *testing.T) {
 	})
 }
 
+// TestClean removes the seeds of a leader that died from a stream that was bound meanwhile, and nothing else.
+func TestClean(t *testing.T) {
+	p := single(t)
+	const ids, left = 50, 20
+	m := p.mirror(t, "C", nil, nil, func(m *mirrored) { m.publish("a", ids) })
+	before := m.state()
+	m.promote(nil)
+	for i := range left {
+		if _, err := p.conn.Publish(within(t), policy.ParkSubject(m.member), fmt.Sprint("a", i), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.bind()
+	for range 2 { // once more does nothing
+		if err := dedup.Clean(within(t), p.conn, m.member); err != nil {
+			t.Fatal(err)
+		}
+		if after := m.state(); after.Msgs != before.Msgs || !maps.Equal(after.Subjects, before.Subjects) || after.LastSeq != before.LastSeq+left {
+			t.Errorf("what the stream holds: got %+v, want %+v with %d sequences burned", after, before, left)
+		}
+	}
+}
+
 // TestConnectionLost wants a seeding that loses its connection to say so, and another to finish it.
 func TestConnectionLost(t *testing.T) {
 	const n = 20_000

@@ -248,7 +248,7 @@ func (w *watcher) phase(e policy.Entry) string {
 }
 
 func phaseText(name string, took time.Duration, text string) string {
-	return fmt.Sprintf("%-8s done in %4d ms: %s", name, took.Milliseconds(), text)
+	return fmt.Sprintf("%-9s done in %4d ms: %s", name, took.Milliseconds(), text)
 }
 
 // evidence is what was met, in plain words.

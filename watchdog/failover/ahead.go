@@ -25,6 +25,17 @@ type ahead struct {
 	viewed time.Time
 }
 
+// beginAhead begins what is read ahead, beside a first write. A park may be needed again once the target is promoted.
+func (s *stepper) beginAhead(ctx context.Context, a policy.Attempt, m policy.Move) {
+	switch {
+	case m.Resend:
+	case m.Write.Kind == policy.WritePark && !a.ParkOpened:
+		s.followIds(ctx, a)
+	case m.Write.Kind == policy.WritePromote && !a.PromoteOpened:
+		s.readAhead(ctx, a)
+	}
+}
+
 // followIds begins to follow the target's message ids, before the park. What fails here is read again when it is wanted.
 func (s *stepper) followIds(ctx context.Context, a policy.Attempt) {
 	most := a.Seeds()

@@ -49,12 +49,19 @@ func (h *Hands) read(ctx context.Context, st policy.StreamState, origin *originW
 	return v
 }
 
-// readTarget looks at the target and, once it is promoted, whether it takes writes.
+// readTarget looks at the target and, once it is promoted, whether it takes writes: first, since what it stands at then counts,
+// but for a switchover, which knows that since the drain.
 func (h *Hands) readTarget(ctx context.Context, a *policy.Attempt) (v policy.View, ready bool) {
+	var asking sync.WaitGroup
 	if a.Phase == policy.PhasePromote && a.PromoteOpened {
-		ready = h.ready(ctx, a.Target)
+		asking.Go(func() { ready = h.ready(ctx, a.Target) })
 	}
-	return h.look(ctx, a.Target.Site, a.Target.Stream, h.o.Timeout), ready
+	if a.Kind != policy.KindSwitchover {
+		asking.Wait()
+	}
+	v = h.look(ctx, a.Target.Site, a.Target.Stream, h.o.Timeout)
+	asking.Wait()
+	return v, ready
 }
 
 func parkOpen(st policy.StreamState, id policy.MemberID) bool {

@@ -15,10 +15,10 @@ func (h *Hands) readPlanned(ctx context.Context, st policy.StreamState) policy.V
 	if a.Phase == policy.PhaseConfirm {
 		h.warm(ctx, a)
 	}
-	if a.ParkOpened && (a.Phase == policy.PhaseFence || a.Phase == policy.PhaseDrain) {
-		v.Drained, v.DrainedKnown = h.drained(ctx, st) // before the looks: they show what came of it
-	}
 	var wg sync.WaitGroup
+	if a.ParkOpened && (a.Phase == policy.PhaseFence || a.Phase == policy.PhaseDrain) {
+		wg.Go(func() { v.Drained, v.DrainedKnown = h.drained(ctx, st) }) // a look that came too early shows less, and is taken again
+	}
 	var from, target policy.View
 	wg.Go(func() { target, v.Ready = h.readTarget(ctx, a) })
 	wg.Go(func() {

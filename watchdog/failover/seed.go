@@ -84,6 +84,9 @@ func (s *stepper) seedOnce(ctx context.Context, site string, job dedup.Job) (ded
 	if err := s.h.verifySince(ctx, s.led); err != nil {
 		return dedup.Account{}, fmt.Errorf("not sent: %w", err)
 	}
+	if job.MaxIDs == 0 {
+		return dedup.Account{Skipped: "it was bound before they were all known"}, dedup.Clean(ctx, conn, job.Member)
+	}
 	return dedup.Seed(ctx, conn, job)
 }
 

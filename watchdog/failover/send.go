@@ -25,20 +25,32 @@ type sending struct {
 	state   policy.StreamState
 	phase   policy.Phase // of the attempt or the care, "" outside of one
 	timeout time.Duration
+	// opened is when the commit of its open began, for a write that was logged ahead and is sent now; zero otherwise.
+	opened time.Time
 	// before is committed together with the open.
 	before []policy.Command
 	// later, when set, takes the close of a write that was replied to instead of the log.
 	later func(policy.Command)
 }
 
+// opens log the write, and the one that is to follow it.
+func (o sending) opens() []policy.Command {
+	open := func(w policy.Write) policy.Command {
+		return policy.Command{Open: &policy.OpenCommand{Stream: o.state.Name, Epoch: o.state.Epoch, Phase: o.phase, Write: w}}
+	}
+	if o.move.Ahead == nil {
+		return []policy.Command{open(o.move.Write)}
+	}
+	return []policy.Command{open(o.move.Write), open(*o.move.Ahead)}
+}
+
 // send makes one write: logged open, leadership verified, sent, and closed by what came back. A refusal by the server
 // is returned as refused; an unknown outcome leaves the write open, to be read back by the next move.
 func (h *Hands) send(ctx context.Context, o sending) (refused, err error) {
-	w, resend, led := o.move.Write, o.move.Resend, time.Time{}
-	if !resend {
+	w, resend, led := o.move.Write, o.move.Resend, o.opened
+	if !resend && led.IsZero() {
 		led = time.Now()
-		open := policy.Command{Open: &policy.OpenCommand{Stream: o.state.Name, Epoch: o.state.Epoch, Phase: o.phase, Write: w}}
-		if err := h.commit(ctx, o.state.Name, append(o.before, open)); errors.Is(err, policy.ErrRefused) {
+		if err := h.commit(ctx, o.state.Name, append(o.before, o.opens()...)); errors.Is(err, policy.ErrRefused) {
 			return err, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("log write %s: %w", w.ID, err)

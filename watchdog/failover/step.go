@@ -67,6 +67,7 @@ type stepper struct {
 	still    stillness
 
 	led          time.Time          // when the newest commit began that has gone through
+	opened       policy.WriteID     // a write that this step has logged ahead, and not sent
 	ahead        ahead              // of a switchover
 	fresh        bool               // this step has promoted the target, and published nothing there yet
 	seeded       *policy.SeedRecord // what came of the seeding of this seed phase

@@ -39,24 +39,22 @@ func (s *stepper) flush(ctx context.Context) error {
 }
 
 // write makes one write of the attempt. The close of a switchover's, once replied to, goes to the log with what is known
-// next: publishers wait, and whoever takes over before that reads the effect back.
+// next: publishers wait, and whoever takes over before that reads the effect back. So does all that is known when a write is
+// sent that was logged ahead.
 func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Move, timeout time.Duration) (refused, err error) {
-	if m.Resend {
+	o := sending{move: m, state: st, phase: st.Attempt.Phase, timeout: timeout}
+	switch {
+	case m.Resend && m.Write.ID == s.opened: // nobody has sent it
+		o.move.Resend, o.opened, s.opened = false, s.led, ""
+	case m.Resend:
 		if err := s.flush(ctx); err != nil {
 			return nil, err
 		}
+	default:
+		o.before, s.known = s.known, nil
 	}
-	if s.origin == nil && !m.Resend {
-		switch { // a park may be needed again, once the target is promoted
-		case m.Write.Kind == policy.WritePark && !st.Attempt.ParkOpened:
-			s.followIds(ctx, *st.Attempt)
-		case m.Write.Kind == policy.WritePromote && !st.Attempt.PromoteOpened:
-			s.readAhead(ctx, *st.Attempt)
-		}
-	}
-	o := sending{move: m, state: st, phase: st.Attempt.Phase, timeout: timeout, before: s.known}
-	s.known = nil
 	if s.origin == nil {
+		s.beginAhead(ctx, *st.Attempt, o.move)
 		o.later = func(c policy.Command) {
 			s.known = append(s.known, c)
 			s.fresh = m.Write.Kind == policy.WritePromote && !m.Resend
@@ -65,7 +63,9 @@ func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Mov
 	began := time.Now()
 	refused, err = s.h.send(ctx, o)
 	if err == nil && refused == nil && !m.Resend {
-		s.led = began
+		if s.led = began; m.Ahead != nil {
+			s.opened = m.Ahead.ID
+		}
 	}
 	return refused, err
 }
