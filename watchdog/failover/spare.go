@@ -108,7 +108,6 @@ func (h *Hands) sendSpare(ctx context.Context, name string, m policy.Move) (refu
 	if err := h.propose(ctx, policy.Command{Spare: &c}); err != nil {
 		return nil, err
 	}
-	failpoint(name, "after-close-"+string(w.Kind))
 	return outcome, nil
 }
 
