@@ -193,12 +193,7 @@ func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.Car
 		return nil, err
 	}
 	failpoint(st.Name, "after-archive")
-	t := &policy.Tail{Stream: a.Stream, Fork: a.Fork, MemberLast: v.Member.Snapshot.LastSeq, First: a.First, Last: a.Last,
-		FirstAt: a.FirstAt, LastAt: a.LastAt, Captured: a.Captured, Messages: a.Messages, OnPrimary: a.OnPrimary, Bytes: a.Bytes, Digest: a.Digest}
-	if t.Stream != "" {
-		t.Site = st.Primary.Site
-	}
-	return t, nil
+	return a.Tail(st.Primary.Site, v.Member.Snapshot.LastSeq), nil
 }
 
 // side is a member as salvage reads it, over a connection of its own that the caller closes.
