@@ -31,6 +31,9 @@ func TestSourcesFollow(t *testing.T) {
 		{"supercluster", natslab.Supercluster, 1},
 		{"replicated", natslab.Supercluster, 3},
 	} {
+		if c.replicas > 1 && !whole("TestSourcesFollow") {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			sourcesFollow(t, c.topology, c.replicas)
