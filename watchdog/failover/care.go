@@ -160,7 +160,10 @@ func (c *carer) replay(ctx context.Context, st policy.StreamState) (*policy.Repl
 	}
 	defer to.Conn.Close()
 	failpoint(st.Name, "before-replay")
-	r, err := salvage.Replay(ctx, salvage.ReplayJob{Archive: from, Primary: to, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }})
+	r, err := salvage.Replay(ctx, salvage.ReplayJob{Archive: from, Primary: to, Progress: func(p salvage.Progress) {
+		failpoint(st.Name, "in-"+p.Stage)
+		c.h.progressed(c.id, p)
+	}})
 	failpoint(st.Name, "after-replay")
 	if err != nil {
 		return nil, err
