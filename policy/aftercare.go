@@ -35,6 +35,8 @@ type Aftercare struct {
 	Again int `json:"again,omitempty"`
 	// Follow is the primary that the member was created to mirror.
 	Follow MemberID `json:"follow,omitzero"`
+	// Spare is the further copy that stands in for the member while it is made anew; zero: there is another one.
+	Spare MemberID `json:"spare,omitzero"`
 	// Place is the placement that the member is to get instead of its own; nil: its own.
 	Place json.RawMessage `json:"place,omitempty"`
 	// Waiting is why the current phase does not go on; its code is InProgress while it does.
@@ -85,9 +87,15 @@ type Tail struct {
 // CareViews is what a step of the care of one member has read just now.
 type CareViews struct {
 	Member, Primary View
+	// Others are those of StreamState.Others, by MemberID.String(), before a mirror is deleted.
+	Others map[string]View
+	// Spare is that of the spare copy, if the care has one; SpareWaited the time since this leader saw the newest open write to it first.
+	Spare       View
+	SpareWaited time.Duration
 	// Listed says that the member's meta group lists it under its parked subject.
 	Listed bool
-	// Newest is the member's sequence beyond which the primary holds nothing; nil when it does, or that is not known. See Views.
+	// Newest is the sequence of the copy that catches up, the member's or the spare's, beyond which the primary holds nothing; nil
+	// when it does, or that is not known. See Views.
 	Newest *uint64
 	// Archive is the account of an archive that was made and verified by this step.
 	Archive *Tail
@@ -353,11 +361,11 @@ func (e carer) delete() Move {
 		if shape, _ := e.v.Member.shape(); shape.Kind != ShapeMirror {
 			return e.wait(ChangedOutside, "%s should be a mirror, and is %s", e.c.Member, shape)
 		}
-		if reason, ok := e.st.otherCopy(e.c.Member); !ok {
-			return e.result(OutcomeWaiting, reason)
-		}
 		if from, ok := e.st.unparked(e.c.Member); ok && e.m.differs() {
 			return e.wait(DualCapture, "%s follows %s, which takes messages: that is parked first", e.c.Member, from)
+		}
+		if m, ok := e.copied(); !ok {
+			return m
 		}
 	} else if stray, ok := e.st.strays(e.sr); ok && !open {
 		return e.wait(InProgress, "%s follows %s by its name, and is made a mirror of %s first", stray, e.c.Member, e.st.Primary)
@@ -394,6 +402,8 @@ func (e carer) catchUp() Move {
 		return e.result(OutcomeAgain, reasonf(InProgress, "%s was deleted by a late write, and is made once more", e.c.Member))
 	case !ok:
 		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
+	case shape.Kind != ShapeMirror && e.m.Abandoned > 0:
+		return e.result(OutcomeAgain, reasonf(InProgress, "%s was given up in failover %d, and is %s: it is archived first", e.c.Member, e.m.Abandoned, shape))
 	case shape.Kind != ShapeMirror:
 		return e.wait(ChangedOutside, "%s should be a mirror, and is %s", e.c.Member, shape)
 	case e.c.Follow != e.st.Primary: // another failover came in between
@@ -401,11 +411,11 @@ func (e carer) catchUp() Move {
 	case !e.v.Primary.answered():
 		return e.wait(Unreachable, "%s does not answer (%s)", e.st.Primary, e.v.Primary.Evidence)
 	}
-	s, p := e.v.Member.Snapshot, e.v.Primary.Snapshot
-	if s.Mirror == nil || s.Mirror.Active < 0 || s.Mirror.Active >= receivingWithin || s.LastSeq < newestOf(e.v.Newest, p.LastSeq) {
+	last := e.v.Member.Snapshot.LastSeq
+	if !receives(e.v.Member) || last < newestOf(e.v.Newest, e.v.Primary.Snapshot.LastSeq) {
 		return e.wait(InProgress, "%s is catching up with %s", e.c.Member, e.st.Primary)
 	}
-	return e.done("%s follows %s, at sequence %d", e.c.Member, e.st.Primary, s.LastSeq)
+	return e.done("%s follows %s, at sequence %d", e.c.Member, e.st.Primary, last)
 }
 
 // send is the open write of a kind again, if it may be repeated, else a new one.

@@ -42,6 +42,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Source.Stream, c, (*StreamState).source)
 	case c.Salvaged != nil:
 		return applyStream(s, c.Salvaged.Stream, c, (*StreamState).storeSalvaged)
+	case c.Spare != nil:
+		return applyStream(s, c.Spare.Stream, c, (*StreamState).spareChanged)
 	case c.Abandon != nil:
 		return applyStream(s, c.Abandon.Stream, c, (*StreamState).abandon)
 	case c.Adopt != nil:
@@ -288,6 +290,7 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	st.Members[a.From.String()] = from
 	st.Primary = a.Target
 	st.succeed(a)
+	st.leaveSpares(a.Epoch, a.LastSeq)
 	delete(st.Aftercare, a.Target.String())
 	target := st.Members[a.Target.String()]
 	target.Follows, target.Stray, target.ForkLimit = MemberID{}, 0, 0

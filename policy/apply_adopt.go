@@ -18,9 +18,13 @@ func (st *StreamState) adopt(s *State, c Command) error {
 			delete(st.Aftercare, x.ID.String())
 		}
 	}
+	if !a.samePrimary() {
+		st.leaveSpares(a.plan.Epoch, 0)
+	}
 	st.Primary, st.Epoch, st.Adopted = a.plan.Primary, a.plan.Epoch, a.plan.Epoch
 	st.Clock, st.Round, st.Approval = Clock{Term: st.Clock.Term, Round: st.Clock.Round}, StreamRound{}, nil
 	st.endAdopted(s, c)
+	st.dropSpares(s, c.At)
 	st.endCaptures(c.At)
 	s.note(c.At, st.Name, st.Epoch, "adopted", Reason{Code: Healthy, Text: c.Adopt.By + " took over what is there: " + a.plan.String()})
 	return nil
@@ -201,7 +205,7 @@ func (a adopter) alone(id MemberID) bool {
 	case id == a.plan.Primary || id == a.st.Primary:
 		return false
 	case r.Evidence == NotFound && (m.Deleted || cared && deleting):
-		return true
+		return m.Recreated.IsZero() // else what a person made in its place is what is gone
 	case !cared || !a.samePrimary() || r.Evidence == NotFound:
 		return false
 	case r.Reachable() && r.Now != nil:

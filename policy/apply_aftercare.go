@@ -41,6 +41,8 @@ func (st *StreamState) careAgain(s *State, cmd Command, c *Aftercare) error {
 	switch {
 	case c.Phase == PhaseCatchUp && m.Deleted:
 		c.Phase = PhaseCreate
+	case c.Phase == PhaseCatchUp && m.Abandoned > 0: // it was promoted, though it had not caught up
+		*c = Aftercare{Member: c.Member, Kind: CareReturn, Epoch: m.Retired, Phase: PhaseSeal, Asked: c.Asked, By: c.By, BeganAt: cmd.At}
 	case c.Phase == PhaseCatchUp, m.Deleted:
 		return refuse("%s has no way back from %s", c.Member, c.Phase)
 	default:

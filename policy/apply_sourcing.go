@@ -12,10 +12,12 @@ type SourceCommand struct {
 	Epoch  uint64 `json:"epoch"` // StreamState.Epoch as the proposer knew it
 
 	// Site was searched, and lists Found. Missing were not heard of. Report notes those that are new in the history.
+	// Spares are spare copies there, which the log may have lost.
 	Site    string     `json:"site,omitempty"`
 	Found   []Sourcing `json:"found,omitempty"`
 	Missing []string   `json:"missing,omitempty"`
 	Report  bool       `json:"report,omitempty"`
+	Spares  []Spare    `json:"spares,omitempty"`
 
 	Of MemberID `json:"of,omitzero"`
 	// Open is a write to be logged, with the halted sources as it knows them.
@@ -94,7 +96,8 @@ func (st *StreamState) searched(s *State, cmd Command) error {
 			s.note(cmd.At, st.Name, f.Epoch, "repoint_due", reasonf(AwaitingApproval, "%s sources from %s, which was replaced by %s", f.Stream, f.From, st.Primary))
 		}
 	}
-	st.Scans[c.Site] = Scan{Epoch: st.succession().Epoch, Missing: c.Missing}
+	st.findSpares(s, cmd.At, c.Spares)
+	st.Scans[c.Site] = Scan{Epoch: st.SearchEpoch(), Missing: c.Missing}
 	return nil
 }
 

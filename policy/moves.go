@@ -77,6 +77,8 @@ const (
 	// MoveSource logs what came of a sourcing stream, MoveTrace has its messages read for how far it got.
 	MoveSource MoveKind = "source"
 	MoveTrace  MoveKind = "trace"
+	// MoveSpare logs what came of a spare copy.
+	MoveSpare MoveKind = "spare"
 )
 
 // Move is one move of a step: exactly what its kind names is set.
@@ -91,5 +93,6 @@ type Move struct {
 	Care   CareCommand
 	Carry  CarryCommand
 	Source SourceCommand
+	Spare  SpareCommand
 	MaxIDs int
 }

@@ -57,7 +57,7 @@ func drawCommand(t *rapid.T, s State) Command {
 		PhaseSeal, PhaseArchive, PhaseArchived, PhaseDelete, PhaseCreate, PhaseCatchUp})
 	kind := rapid.SampledFrom([]WriteKind{WritePark, WriteUnpark, WritePromote, WriteBind, WriteDelete, WriteSeal, WriteCreate}).Draw(t, "kind")
 	c := Command{Version: FormatVersion, At: time.Unix(rapid.Int64Range(0, 1e6).Draw(t, "at"), 0).UTC(), By: "wd"}
-	switch rapid.IntRange(0, 9).Draw(t, "what") {
+	switch rapid.IntRange(0, 10).Draw(t, "what") {
 	case 0:
 		a := Attempt{Epoch: epoch, From: id.Draw(t, "from"), Target: id.Draw(t, "target"), Subjects: []string{"events.>"}}
 		c.Begin = &BeginCommand{Stream: "EVENTS", Term: st.Clock.Term, Round: st.Clock.Round, Attempt: a}
@@ -73,6 +73,8 @@ func drawCommand(t *rapid.T, s State) Command {
 		c.Hold = &HoldCommand{Stream: rapid.SampledFrom([]string{"", "EVENTS", "OTHER"}).Draw(t, "stream"), Held: rapid.Bool().Draw(t, "held"), Version: rapid.Uint64Range(0, 2).Draw(t, "version")}
 	case 5:
 		c.Override = &OverrideCommand{Override: Override{ID: "o", By: "op"}}
+	case 10:
+		c.Spare = drawSpare(t, st)
 	case 9:
 		c.Care = drawCare(t, st, id.Draw(t, "member"))
 	case 8:
@@ -114,7 +116,7 @@ func started(t *testing.T) State {
 // TestApplyIsTotalAndPure: whatever command comes, Apply takes or refuses it, leaves its argument alone, and comes to
 // the same on a replica that was restored from a snapshot in between.
 func TestApplyIsTotalAndPure(t *testing.T) {
-	firsts := []State{started(t), cared(t)}
+	firsts := []State{started(t), cared(t), spared(t), sparedOnce(t)}
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.SampledFrom(firsts).Draw(t, "first")
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
@@ -146,7 +148,7 @@ func TestApplyIsTotalAndPure(t *testing.T) {
 // TestPromisesOfTheLog: no commands, in whatever order, begin without agreement, end an epoch twice, change the target of an
 // epoch that has opened its promote, or delete what is not archived.
 func TestPromisesOfTheLog(t *testing.T) {
-	firsts := []State{started(t), cared(t)}
+	firsts := []State{started(t), cared(t), spared(t), sparedOnce(t)}
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.SampledFrom(firsts).Draw(t, "first")
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
@@ -169,6 +171,9 @@ func TestPromisesOfTheLog(t *testing.T) {
 				if m := was.Members[key]; m.differs() && !m.Deleted && was.Aftercare[key].Tail == nil {
 					t.Fatalf("%s may hold what %s does not, is not archived, and is to be deleted", key, was.Primary)
 				}
+			}
+			if c.Spare != nil && c.Spare.Open != nil && c.Spare.Open.Kind == WriteUnspare && was.needsSpare(was.Spares[c.Spare.Spare.String()]) {
+				t.Fatalf("%s is needed, and is to be deleted", c.Spare.Spare)
 			}
 			if c.Result != nil && (was.Attempt == nil || c.Result.Epoch != was.Attempt.Epoch || c.Result.Phase != was.Attempt.Phase) {
 				t.Fatalf("a stale result was taken: %+v at %+v", c.Result, was.Attempt)
@@ -242,7 +247,7 @@ ensure`) {
 func TestPersistedForm(t *testing.T) {
 	p := newPlay(t)
 	s := started(t)
-	b, err := json.MarshalIndent(map[string]any{"state": s, "afterwards": cared(t), "command": Command{Version: FormatVersion, At: p.now, By: "wd-west",
+	b, err := json.MarshalIndent(map[string]any{"state": s, "afterwards": cared(t), "spares": spared(t), "command": Command{Version: FormatVersion, At: p.now, By: "wd-west",
 		Hold: &HoldCommand{Stream: "EVENTS", Held: true, Version: 3, By: "op"}}}, "", " ")
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ type afterwards struct {
 	drainUnknown    bool
 	running, silent time.Duration
 	seeds           int // that a promoted target is made to know
+	spares          map[string]*Snapshot
 }
 
 // doAfterwards plays the lines of what follows a failover, or is planned.
@@ -42,6 +43,12 @@ func (p *scene) doAfterwards(verb string, args []string) []string {
 		return []string{p.openWrites()}
 	case "archives":
 		return p.archives()
+	case "spare": // ok [LAST_SEQ], lost, or refused: what becomes of the newest open write to a spare copy
+		return p.spareReply(args)
+	case "unspare": // SPARE [waited 11s] [archive MESSAGES FORK]
+		return p.unspare(args[0], args[1:])
+	case "spares":
+		return p.spares()
 	case "history": // the newest N entries
 		h := p.state.History
 		var out []string
@@ -128,6 +135,8 @@ func (p *scene) runCare(key string) []string {
 		out := p.care(key, []string{"archive", "0", fmt.Sprint(p.members[key].LastSeq)})
 		st := p.state.Streams["EVENTS"]
 		switch {
+		case strings.HasPrefix(out[0], "send ") && strings.Contains(out[0], ".spare."):
+			p.spareReply([]string{"ok", fmt.Sprint(p.members[st.Primary.String()].LastSeq)})
 		case strings.HasPrefix(out[0], "send "):
 			p.reply("ok")
 			p.members[key].LastSeq = p.members[st.Primary.String()].LastSeq
@@ -176,6 +185,8 @@ func (p *scene) care(key string, args []string) []string {
 		return append([]string{line}, p.propose(Command{Care: &m.Care})...)
 	case MoveArchive:
 		return []string{"archive it"}
+	case MoveSpare:
+		return p.spareMove(m.Spare)
 	case MoveSend:
 		return p.opens(m, st.Aftercare[key].Phase)
 	}
@@ -194,11 +205,16 @@ func (p *scene) search() {
 
 func (p *scene) careViews(st StreamState, key string, args []string) CareViews {
 	views := p.views().Members
-	v := CareViews{Member: views[key], Primary: views[st.Primary.String()], Listed: !p.after.unlisted, ArchiveStands: !p.after.archiveGone}
+	v := CareViews{Member: views[key], Primary: views[st.Primary.String()], Listed: !p.after.unlisted, ArchiveStands: !p.after.archiveGone,
+		Spare: p.spareView(st.Aftercare[key].Spare), Others: map[string]View{}}
+	for _, o := range st.Others(memberOf(key)) {
+		v.Others[o.String()] = views[o.String()]
+	}
 	for len(args) > 0 {
 		switch args[0] {
 		case "waited":
 			v.Waited, args = p.duration(args[1]), args[2:]
+			v.SpareWaited = v.Waited
 		case "archive":
 			v.Archive, args = p.tail(st, key, p.number(args[1]), p.number(args[2])), args[3:]
 		default:
@@ -235,11 +251,14 @@ func (p *scene) written(id WriteID) Write {
 func (p *scene) opens(m Move, phase Phase) []string {
 	w := m.Write
 	out := []string{fmt.Sprintf("send %s %s to %s via %s, again %v: %s", w.ID, w.Kind, w.Member, w.Via, m.Resend, w.Shape)}
-	if w.Kind == WriteDelete {
+	if w.Kind == WriteDelete || w.Kind == WriteUnspare {
 		out[0] = fmt.Sprintf("send %s %s to %s via %s", w.ID, w.Kind, w.Member, w.Via)
 	}
 	if p.after.sent[w.ID] = w; m.Resend {
 		return out
+	}
+	if m.Spare.Open != nil {
+		return append(out, p.propose(Command{Spare: &m.Spare})...)
 	}
 	open := OpenCommand{Stream: "EVENTS", Epoch: p.state.Streams["EVENTS"].Epoch, Phase: phase, Write: w}
 	if m.Ahead == nil {

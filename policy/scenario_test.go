@@ -120,7 +120,7 @@ type scene struct {
 func newPlay(t *testing.T) *scene {
 	p := &scene{t: t, state: NewState(), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), term: 1,
 		members: map[string]*Snapshot{}, says: map[string]Evidence{}, gone: map[string]Evidence{}, hashes: map[string]string{}, ages: map[string]time.Duration{}, last: map[string]Report{},
-		after: afterwards{sent: map[WriteID]Write{}}}
+		after: afterwards{sent: map[WriteID]Write{}, spares: map[string]*Snapshot{}}}
 	p.rules = Rules{Watchdogs: map[string]string{"wd-east": "east", "wd-west": "west", "wd-eu": "eu"}, Sites: map[string]SiteRules{},
 		Brake: BrakeRules{Max: 2, Per: time.Hour}, Streams: map[string]StreamRules{"EVENTS": {
 			Name: "EVENTS", Origin: MemberID{"east", "EVENTS"}, Mirrors: []MirrorRule{{MemberID: MemberID{"west", "W"}, Priority: 10}, {MemberID: MemberID{"eu", "E"}}},
@@ -249,7 +249,13 @@ func (p *scene) set(args []string) []string {
 }
 
 func (p *scene) setField(member, field, value string) {
-	s := p.members[member]
+	s, ok := p.members[member]
+	if !ok {
+		s, ok = p.after.spares[member]
+	}
+	if !ok {
+		p.t.Fatalf("no such stream: %s", member)
+	}
 	switch field {
 	case "last_seq":
 		s.LastSeq = p.number(value)

@@ -51,7 +51,7 @@ type FormerSource struct {
 
 // Scan is a search for sourcing streams at one site.
 type Scan struct {
-	Epoch uint64 `json:"epoch"` // of the newest succession then
+	Epoch uint64 `json:"epoch"` // SearchEpoch then
 	// Missing are streams that were not heard of: they are asked for until they answer.
 	Missing []string `json:"missing,omitempty"`
 }
@@ -71,6 +71,10 @@ func (st StreamState) succession() Succession {
 	return Succession{}
 }
 
+// SearchEpoch is the epoch since which the sites are to be searched: that of the newest succession, or of an adoption after it,
+// which may have followed upon the loss of the log.
+func (st StreamState) SearchEpoch() uint64 { return max(st.succession().Epoch, st.Adopted) }
+
 // SourceWork is what there is to do about the streams that source from a guarded one: sites to be searched, and streams to
 // be carried on.
 type SourceWork struct {
@@ -81,12 +85,12 @@ type SourceWork struct {
 // SourcesDue says what there is to do now: nothing while an attempt runs, a hold is on, or the primary is not well.
 func SourcesDue(s State, rules Rules, name string) SourceWork {
 	st, known := s.Streams[name]
-	if !known || st.Attempt != nil || len(st.Lineage) == 0 || s.Held(name) || !st.primaryWell() {
+	if !known || st.Attempt != nil || st.SearchEpoch() == 0 || s.Held(name) || !st.primaryWell() {
 		return SourceWork{}
 	}
 	w := SourceWork{}
 	for _, site := range sortedKeys(rules.Sites) {
-		if scan := st.Scans[site]; scan.Epoch < st.succession().Epoch || len(scan.Missing) > 0 {
+		if scan := st.Scans[site]; scan.Epoch < st.SearchEpoch() || len(scan.Missing) > 0 {
 			w.Sites = append(w.Sites, site)
 		}
 	}

@@ -97,6 +97,8 @@ type StreamState struct {
 	Aftercare map[string]Aftercare `json:"aftercare,omitempty"`
 	// Archives are the tails that were archived and verified, oldest first.
 	Archives []Archive `json:"archives,omitempty"`
+	// Spares are the further copies that were made while an only sibling was made anew, by MemberID.String().
+	Spares map[string]Spare `json:"spares,omitempty"`
 	// Lost counts the messages that were given up with an origin that was deleted unread (release: delete): at least so many,
 	// until a copy of its store is salvaged.
 	Lost uint64 `json:"lost,omitempty"`

@@ -48,6 +48,9 @@ const (
 	// Of a stream that sources from a replaced primary: the source is taken out, and put back for the new one.
 	WriteHalt   WriteKind = "halt"
 	WriteResume WriteKind = "resume"
+	// Of a spare copy: it is made, and deleted.
+	WriteSpare   WriteKind = "spare"
+	WriteUnspare WriteKind = "unspare"
 )
 
 // repeatable reports whether the same write may be sent again while its outcome is unknown. A late second copy of

@@ -41,6 +41,7 @@ func (t *term) act(ctx context.Context, names []string) error {
 		t.repair(ctx, name)
 		t.care(ctx, name)
 		t.sources(ctx, name)
+		t.spares(ctx, name)
 		return nil
 	})
 	for _, name := range rules.StreamNames() {
@@ -205,6 +206,17 @@ func (t *term) sources(ctx context.Context, name string) {
 			t.s.log.Warn("sources not finished", "stream", name, "error", err)
 		}
 	})
+}
+
+// spares gives every spare copy that is not needed any more a worker.
+func (t *term) spares(ctx context.Context, name string) {
+	for _, s := range policy.SparesDue(t.s.replica.State(), name) {
+		t.worker(name+" spare "+s.ID.String(), func() {
+			if err := t.hands.Spare(ctx, name, s.ID); err != nil && ctx.Err() == nil {
+				t.s.log.Warn("spare copy not deleted", "stream", name, "member", s.ID.String(), "error", err)
+			}
+		})
+	}
 }
 
 // worker runs f unless one with the same key runs already. The term waits for it.

@@ -182,7 +182,7 @@ func (b streamBuilder) build() api.StreamStatus {
 		Name: b.sr.Name, Mode: b.sr.Mode, Epoch: b.st.Epoch, Primary: b.st.Primary, Reason: b.reason(shown),
 		OutageMS: b.st.Clock.Outage.Milliseconds(), ThresholdMS: b.sr.Threshold.Milliseconds(), LossLimit: b.sr.MaxLoss,
 		Held: b.st.Hold.Held, HeldBy: b.st.Hold.By, WouldHave: b.st.WouldHave, Attempt: b.st.Attempt, Last: b.st.Last,
-		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Unread: b.st.Unread, Aftercare: b.aftercare(), Sourcing: b.sourcing(),
+		DualCapture: b.st.DualCapture, Archives: b.st.Archives, Lost: b.st.Lost, Unread: b.st.Unread, Aftercare: b.aftercare(), Sourcing: b.sourcing(), Spares: b.spares(),
 	}
 	_, span := b.st.Captured()
 	s.DualCaptureMS = span.Milliseconds()
@@ -265,6 +265,20 @@ func (b streamBuilder) sourcing() []policy.Sourcing {
 		c := b.st.Sourcing[key]
 		c.Writes = nil
 		list = append(list, c)
+	}
+	return list
+}
+
+// spares are the spare copies that are there now, in the order of their names; their writes are left out.
+func (b streamBuilder) spares() []policy.Spare {
+	var list []policy.Spare
+	for _, key := range sortedNames(b.st.Spares) {
+		s := b.st.Spares[key]
+		if s.Gone() {
+			continue
+		}
+		s.Writes, s.Waiting = nil, b.st.SpareReason(s)
+		list = append(list, s)
 	}
 	return list
 }

@@ -103,7 +103,7 @@ func situations() map[string]api.Status {
 
 	return map[string]api.Status{
 		"healthy": healthy, "pending": group(pending), "changed": group(changed), "fenced": group(fenced), "loss": group(loss), "lost": lost,
-		"running": group(runningStream()), "returned": group(returnedStream()), "many": group(append([]api.StreamStatus{loss}, many()...)...),
+		"running": group(runningStream()), "returned": group(returnedStream()), "spare": group(spareStream()), "many": group(append([]api.StreamStatus{loss}, many()...)...),
 	}
 }
 
@@ -152,6 +152,18 @@ func runningStream() api.StreamStatus {
 		Loss: policy.Loss{AtLeast: 5, Estimated: 9, Known: true}, Waiting: s.Reason, Tries: 4, BeganAt: noon, PromoteOpened: true,
 		Steps: []policy.StepRecord{{Phase: policy.PhaseConfirm, Took: 40 * time.Millisecond, Text: "east/EVENTS is still down"},
 			{Phase: policy.PhaseFence, Took: 2100 * time.Millisecond, Text: "east/EVENTS has released events.>"}}}
+	return s
+}
+
+// spareStream has failed over, and its only other mirror is made anew beside a spare copy.
+func spareStream() api.StreamStatus {
+	s := returnedStream()
+	s.State, s.Reason, s.DualCapture = api.StateRejoining, policy.Reason{Code: policy.Healthy, Text: "west/EVENTS_W answers"}, nil
+	eu := policy.MemberID{Site: "eu", Stream: "EVENTS_EU"}
+	s.Aftercare = []api.CareStatus{{Aftercare: policy.Aftercare{Member: eu, Kind: policy.CareRepoint, Epoch: 3, Phase: policy.PhaseDelete,
+		Waiting: policy.Reason{Code: policy.InProgress, Text: "eu/EVENTS_EU is the only other copy of west/EVENTS_W: eu/EVENTS_EU_SPARE_3_7, a spare one, is catching up first"}}}}
+	s.Spares = []policy.Spare{{ID: policy.MemberID{Site: "eu", Stream: "EVENTS_EU_SPARE_3_7"}, For: eu, Follow: west,
+		Waiting: policy.Reason{Code: policy.InProgress, Text: "a spare copy of west/EVENTS_W, which is deleted when eu/EVENTS_EU is one"}}}
 	return s
 }
 

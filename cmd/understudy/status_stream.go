@@ -60,11 +60,27 @@ func (p *page) remarks(s api.StreamStatus) {
 	for _, c := range s.DualCapture {
 		p.para("  ", captureText(c))
 	}
+	for _, text := range repointed(s) {
+		p.para("  ", text)
+	}
+}
+
+// repointed are the streams that followed a replaced primary, and what is done about them.
+func repointed(s api.StreamStatus) (list []string) {
 	for _, c := range s.Sourcing {
 		if !c.Done {
-			p.para("  ", fmt.Sprintf("%s has %s among its sources, which was replaced: %s", c.Stream, c.From, c.Waiting.Text))
+			list = append(list, fmt.Sprintf("%s has %s among its sources, which was replaced: %s", c.Stream, c.From, c.Waiting.Text))
 		}
 	}
+	for _, c := range s.Aftercare {
+		if c.Kind == policy.CareRepoint {
+			list = append(list, fmt.Sprintf("%s is to follow %s, and is at %s: %s", c.Member, s.Primary, c.Phase, c.Waiting.Text))
+		}
+	}
+	for _, c := range s.Spares {
+		list = append(list, fmt.Sprintf("%s: %s", c.ID, c.Waiting.Text))
+	}
+	return list
 }
 
 // attemptText names an attempt.

@@ -61,6 +61,9 @@ func whyPage(s api.Status, st api.StreamStatus, paint paint) string {
 	for _, c := range st.DualCapture {
 		p.labelled("capture", captureText(c))
 	}
+	for _, text := range repointed(st) {
+		p.labelled("repoint", text)
+	}
 	p.details(st)
 	p.line("")
 	p.observers(st)

@@ -12,6 +12,7 @@ type record struct {
 	promoted  map[uint64]policy.MemberID // by epoch: the promotion that took effect
 	looked    map[policy.WriteID]int     // how many messages its member held when a delete was decided on
 	rejoined  int
+	spared    int // spare copies deleted
 	switched  int
 	Begun     int
 	Done      int
@@ -53,8 +54,8 @@ func (r *record) command(s *Sim, c policy.Command) {
 
 // sent looks at a write that leaves: it must be in the log, open or closed by its own earlier copy (S2).
 func (r *record) sent(s *Sim, w policy.Write) {
-	m := s.st().Members[w.Member.String()]
-	for _, l := range m.Writes {
+	key := w.Member.String()
+	for _, l := range slices.Concat(s.st().Members[key].Writes, s.st().Spares[key].Writes) {
 		if l.ID == w.ID {
 			return
 		}
@@ -62,9 +63,36 @@ func (r *record) sent(s *Sim, w policy.Write) {
 	s.fail("S2: write %s is sent, and not in the log", w.ID)
 }
 
+// lonely looks at a delete that leaves: the primary must not be the only copy after it.
+func (r *record) lonely(s *Sim, w policy.Write) {
+	c, cared := s.st().Aftercare[w.Member.String()]
+	if w.Kind == policy.WriteUnspare {
+		r.spared++
+	}
+	if w.Kind != policy.WriteDelete || !cared || c.Kind != policy.CareRepoint {
+		return
+	}
+	p := s.world.streams[s.st().Primary.String()].msgs
+	held := common(s.world.at(w.Member).msgs, p)
+	for _, x := range s.world.streams {
+		if x.id != w.Member && x.id != s.st().Primary && x.meta != nil && common(x.msgs, p) >= held {
+			return
+		}
+	}
+	s.fail("%s is deleted by %s, and is the only copy beside the primary", w.Member, w.ID)
+}
+
+// common is how many messages two streams have alike from their beginning on.
+func common(a, b []int) (n int) {
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
 // changed looks at a write that took effect.
 func (r *record) changed(s *Sim, w policy.Write, before, after policy.Shape) {
-	if before.Kind != policy.ShapeMirror || after.Kind == policy.ShapeMirror || w.Kind == policy.WriteDelete {
+	if before.Kind != policy.ShapeMirror || after.Kind == policy.ShapeMirror || w.Kind == policy.WriteDelete || w.Kind == policy.WriteUnspare {
 		return
 	}
 	if w.Kind != policy.WritePromote && w.ID.Epoch() >= s.st().Epoch && !s.outdated(w) {
@@ -177,6 +205,7 @@ func (s *Sim) checkCalm() {
 	}
 	s.checkMessages()
 	s.checkMirrors()
+	s.checkSpares()
 	if debts := policy.Debts(s.state, s.rules.Streams[name]); len(debts) > 0 && !onlyOpenParks(st) {
 		s.fail("after the calm these are not as wanted: %v; open: %v", debts, openIDs(st))
 	}
@@ -202,6 +231,20 @@ func (s *Sim) checkMirrors() {
 	for _, id := range all {
 		if x := s.world.streams[id.String()]; id != st.Primary && s.world.upstream(x) != p {
 			s.fail("after the calm %s is %s, and does not follow %s: care %+v", id, s.world.shapeOf(x.local), st.Primary, st.Aftercare[id.String()])
+		}
+	}
+}
+
+// checkSpares: after the calm no spare copy is left, but for a member that waits for a person, or of a log that was lost without
+// anything that needed an adoption since.
+func (s *Sim) checkSpares() {
+	if s.st().SearchEpoch() == 0 {
+		return
+	}
+	for key, x := range s.world.streams {
+		needed := s.st().Aftercare[s.st().Spares[key].For.String()].Spare == x.id
+		if x.meta != nil && !slices.Contains(all, x.id) && !needed {
+			s.fail("after the calm the spare copy %s is still there: %+v", key, s.st().Spares[key])
 		}
 	}
 }

@@ -68,14 +68,19 @@ func (s *Sim) act(sr policy.StreamRules) {
 	for _, id := range policy.Cares(s.state, sr) {
 		s.hireCare(id)
 	}
+	for _, spare := range policy.SparesDue(s.state, name) {
+		s.hireSpare(spare.ID)
+	}
 	s.search()
 }
 
-// search looks for streams that source from a replaced primary, before that may be made anew. The model has none.
+// search looks for streams that source from a replaced primary, before that may be made anew: the model has none. And for spare
+// copies of which the log does not know.
 func (s *Sim) search() {
 	for _, site := range policy.SourcesDue(s.state, s.rules, name).Sites {
 		if s.world.hears(s.rules.Watchdogs[s.leader], site) {
-			_ = s.propose(policy.Command{Source: &policy.SourceCommand{Stream: name, Epoch: s.st().Epoch, Site: site}})
+			_ = s.propose(policy.Command{Source: &policy.SourceCommand{Stream: name, Epoch: s.st().Epoch, Site: site,
+				Spares: policy.FindSpares(s.st(), site, s.world.list(site))}})
 		}
 	}
 }
@@ -167,6 +172,7 @@ type worker struct {
 	term   uint64
 	repair *policy.MemberID // nil: the attempt, or a member's care
 	care   policy.MemberID  // zero: the attempt, or a repair
+	spare  policy.MemberID  // zero: none of the end of a spare copy
 	stage  stage
 	move   policy.Move
 	how    policy.CloseHow
@@ -178,7 +184,7 @@ type worker struct {
 
 func (s *Sim) hire(repair *policy.MemberID) {
 	same := func(w *worker) bool {
-		return w.term == s.term && w.care == (policy.MemberID{}) && (w.repair == nil) == (repair == nil) && (repair == nil || *w.repair == *repair)
+		return w.term == s.term && w.care == (policy.MemberID{}) && w.spare == (policy.MemberID{}) && (w.repair == nil) == (repair == nil) && (repair == nil || *w.repair == *repair)
 	}
 	if !slices.ContainsFunc(s.workers, same) {
 		s.workers = append(s.workers, &worker{term: s.term, repair: repair})
@@ -188,6 +194,12 @@ func (s *Sim) hire(repair *policy.MemberID) {
 func (s *Sim) hireCare(id policy.MemberID) {
 	if !slices.ContainsFunc(s.workers, func(w *worker) bool { return w.term == s.term && w.care == id }) {
 		s.workers = append(s.workers, &worker{term: s.term, care: id})
+	}
+}
+
+func (s *Sim) hireSpare(id policy.MemberID) {
+	if !slices.ContainsFunc(s.workers, func(w *worker) bool { return w.term == s.term && w.spare == id }) {
+		s.workers = append(s.workers, &worker{term: s.term, spare: id})
 	}
 }
 
@@ -220,6 +232,12 @@ func (s *Sim) work(w *worker) bool {
 	c := policy.Command{Close: &policy.CloseCommand{Stream: name, Member: m.Member, Write: m.ID, How: w.how,
 		Only: !w.move.Resend && !w.copies}}
 	w.stage = reading
+	if w.move.Spare.Open != nil {
+		if !w.copies { // one that may still come keeps it open
+			_ = s.propose(policy.Command{Spare: &policy.SpareCommand{Stream: name, Spare: m.Member, Close: m.ID}})
+		}
+		return true
+	}
 	if w.how == policy.ClosedReplied && w.strides() && s.rnd.IntN(2) == 0 {
 		w.known = append(w.known, c)
 		return true
@@ -229,7 +247,9 @@ func (s *Sim) work(w *worker) bool {
 }
 
 // strides reports whether the worker carries an attempt on.
-func (w *worker) strides() bool { return w.repair == nil && w.care == (policy.MemberID{}) }
+func (w *worker) strides() bool {
+	return w.repair == nil && w.care == (policy.MemberID{}) && w.spare == (policy.MemberID{})
+}
 
 // commit logs a command, and before it what the worker knows; one after the other if the log does not take them together.
 func (s *Sim) commit(w *worker, c ...policy.Command) error {
@@ -253,6 +273,8 @@ func (s *Sim) commit(w *worker, c ...policy.Command) error {
 func (s *Sim) read(w *worker) bool {
 	st, node := s.st(), s.leader
 	switch {
+	case w.spare != (policy.MemberID{}):
+		w.move = s.readSpare(st, w.spare)
 	case w.care != (policy.MemberID{}):
 		if !slices.Contains(policy.Cares(s.state, s.rules.Streams[name]), w.care) {
 			return false
@@ -317,6 +339,13 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 		return policy.View{Evidence: e, Snapshot: snap}
 	}
 	v := policy.CareViews{Primary: view(st.Primary), Member: view(id), Listed: true, Waited: time.Duration(s.rnd.IntN(20)) * time.Second}
+	if c := st.Aftercare[id.String()]; c.Spare != (policy.MemberID{}) {
+		v.Spare, v.SpareWaited = view(c.Spare), v.Waited
+	}
+	v.Others = map[string]policy.View{}
+	for _, o := range st.Others(id) {
+		v.Others[o.String()] = view(o)
+	}
 	if c := st.Aftercare[id.String()]; c.Tail != nil {
 		v.ArchiveStands = c.Tail.Stream == "" || s.world.hears(here, c.Tail.Site)
 	}
@@ -345,6 +374,33 @@ func (s *Sim) readCare(st policy.StreamState, id policy.MemberID) policy.Move {
 	return m
 }
 
+// readSpare takes the views of the end of a spare copy, and archives it when that is the move.
+func (s *Sim) readSpare(st policy.StreamState, id policy.MemberID) policy.Move {
+	i := slices.IndexFunc(policy.SparesDue(s.state, name), func(r policy.Spare) bool { return r.ID == id })
+	if i < 0 {
+		return policy.Move{Kind: policy.MoveNone}
+	}
+	r, here := st.Spares[id.String()], s.rules.Watchdogs[s.leader]
+	view := func(of policy.MemberID) policy.View {
+		e, snap := s.world.look(here, of.Site, of)
+		return policy.View{Evidence: e, Snapshot: snap}
+	}
+	v := policy.SpareViews{Spare: view(id), Primary: view(st.Primary), Waited: time.Duration(s.rnd.IntN(20)) * time.Second}
+	v.ArchiveStands = r.Tail == nil || r.Tail.Stream == "" || s.world.hears(here, r.Tail.Site)
+	m := policy.EnsureSpare(st, r, v)
+	if m.Kind == policy.MoveArchive {
+		if v.Archive = s.world.salvage(fmt.Sprint(name, "_", r.Stray, "_", r.Of()), id, st.Primary); v.Archive == nil {
+			s.fail("the archive of %s holds something else", id)
+			return policy.Move{Kind: policy.MoveNone}
+		}
+		m = policy.EnsureSpare(st, r, v)
+	}
+	if m.Kind == policy.MoveSend {
+		s.seen.looked[m.Write.ID] = int(v.Spare.Snapshot.LastSeq)
+	}
+	return m
+}
+
 // actOn commits the move.
 func (s *Sim) actOn(w *worker) bool {
 	w.stage = reading
@@ -359,6 +415,8 @@ func (s *Sim) actOn(w *worker) bool {
 		return s.result(w, w.move.Result)
 	case policy.MoveCare:
 		return s.cared(w.move.Care)
+	case policy.MoveSpare:
+		return s.propose(policy.Command{Spare: &w.move.Spare}) == nil && !w.move.Spare.Gone
 	case policy.MoveFreeze, policy.MoveCarry:
 		_ = s.commit(w)
 		return s.carry(w.move.Kind)
@@ -367,7 +425,11 @@ func (s *Sim) actOn(w *worker) bool {
 		s.released = s.st().Epoch
 		return true
 	}
-	if !w.move.Resend {
+	if w.move.Spare.Open != nil {
+		if s.propose(policy.Command{Spare: &w.move.Spare}) != nil && s.o.Break != WriteUnlogged {
+			return s.rnd.IntN(2) == 0
+		}
+	} else if !w.move.Resend {
 		phase := policy.Phase("")
 		switch {
 		case w.care != (policy.MemberID{}):
@@ -453,6 +515,7 @@ func (s *Sim) send(w *worker, leads bool) bool {
 		return true
 	}
 	s.seen.sent(s, m)
+	s.seen.lonely(s, m)
 	weather := s.rnd.IntN(10)
 	if s.calm {
 		weather = 9
@@ -463,7 +526,7 @@ func (s *Sim) send(w *worker, leads bool) bool {
 		return true
 	case weather == 2: // lost
 		return true
-	case weather == 3: // twice
+	case weather == 3 && m.Kind != policy.WriteDelete: // twice; a delete is the one write that is never sent again under its id
 		s.flying, w.copies = append(s.flying, m), true
 	case weather == 4: // the reply is lost
 		s.deliver(m)
@@ -479,11 +542,11 @@ func (s *Sim) send(w *worker, leads bool) bool {
 }
 
 func (s *Sim) deliver(w policy.Write) outcome {
-	x := s.world.streams[w.Member.String()]
+	x := s.world.at(w.Member)
 	before, held, created := s.world.shapeOf(x.meta), x.msgs, x.created
 	o := s.world.deliver(w)
 	after := s.world.shapeOf(x.meta)
-	if w.Kind == policy.WriteDelete && o == replied {
+	if (w.Kind == policy.WriteDelete || w.Kind == policy.WriteUnspare) && o == replied {
 		s.seen.deleted(s, w, before.Kind == policy.ShapeMirror, held)
 	}
 	if !x.created.Equal(created) {

@@ -50,6 +50,7 @@ func TestSearch(t *testing.T) {
 				total.Done += len(s.seen.promoted)
 				total.switched += s.seen.switched
 				total.rejoined += s.seen.rejoined
+				total.spared += s.seen.spared
 				total.Adopted += s.seen.Adopted
 				total.ahead += s.seen.ahead
 				if *seed >= 0 {
@@ -57,8 +58,8 @@ func TestSearch(t *testing.T) {
 					break
 				}
 			}
-			t.Logf("%d seeds: %d attempts begun, %d of them switchovers, %d promotions, %d members rejoined, %d adoptions, %d fenced ahead", *seeds,
-				total.Begun, total.switched, total.Done, total.rejoined, total.Adopted, total.ahead)
+			t.Logf("%d seeds: %d attempts begun, %d of them switchovers, %d promotions, %d members rejoined, %d spare copies, %d adoptions, %d fenced ahead", *seeds,
+				total.Begun, total.switched, total.Done, total.rejoined, total.spared, total.Adopted, total.ahead)
 			if *seed < 0 && !o.Hands && (total.Begun < *seeds/4 || total.Done < *seeds/8) || o.Hands && total.Adopted < *seeds/4 || o.FenceAfter > 0 && total.ahead < *seeds/4 {
 				t.Errorf("the weather hardly ever leads to a failover: nothing is tested")
 			}

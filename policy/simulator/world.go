@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -95,21 +96,32 @@ func (w *world) hears(from, via string) bool {
 	return w.reaches(via) && (from == via || !w.deaf[path{from, via}])
 }
 
+// at is the stream of a name, if only an empty place for one.
+func (w *world) at(id policy.MemberID) *stream {
+	s := w.streams[id.String()]
+	if s == nil {
+		s = &stream{id: id}
+		w.streams[id.String()] = s
+	}
+	return s
+}
+
 // deliver carries a write out as a server would, whoever sent it and whenever.
 func (w *world) deliver(wr policy.Write) outcome {
-	s := w.streams[wr.Member.String()]
+	s := w.at(wr.Member)
+	deletes := wr.Kind == policy.WriteDelete || wr.Kind == policy.WriteUnspare
 	alive := w.reaches(wr.Member.Site)
 	switch {
 	case !alive && !w.shared, !w.reaches(wr.Via):
 		return silent
-	case wr.Kind == policy.WriteCreate:
+	case wr.Kind == policy.WriteCreate, wr.Kind == policy.WriteSpare:
 		return w.create(s, wr, alive)
 	case s.meta == nil:
 		return refused
-	case !alive && w.offline[wr.Member.Site] && wr.Kind != policy.WriteDelete:
+	case !alive && w.offline[wr.Member.Site] && !deletes:
 		return refused // 10118
 	}
-	if wr.Kind == policy.WriteDelete {
+	if deletes {
 		s.meta, s.local = nil, nil
 		return replied
 	}
@@ -285,7 +297,7 @@ func (w *world) catchUp(site string) {
 
 // look is STREAM.INFO of a member, asked through a site by somebody at from.
 func (w *world) look(from, via string, id policy.MemberID) (policy.Evidence, *policy.Snapshot) {
-	s := w.streams[id.String()]
+	s := w.at(id)
 	switch {
 	case !w.hears(from, via):
 		return policy.Disconnected, nil
@@ -316,6 +328,17 @@ func (w *world) answer(s *stream) (policy.Evidence, *policy.Snapshot) {
 		return policy.AnsweredParked, snap
 	}
 	return policy.Answered, snap
+}
+
+// list is STREAM.LIST at a site, as far as that itself has the streams.
+func (w *world) list(site string) []policy.ListedStream {
+	var list []policy.ListedStream
+	for _, key := range slices.Sorted(maps.Keys(w.streams)) {
+		if s := w.streams[key]; s.local != nil && s.id.Site == site {
+			list = append(list, policy.ListedStream{Name: s.id.Stream, Created: s.created, Config: s.local})
+		}
+	}
+	return list
 }
 
 // owners is STREAM.NAMES by subject at a site.

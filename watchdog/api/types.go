@@ -80,6 +80,8 @@ type StreamStatus struct {
 	Unread []policy.Unread `json:"unread,omitempty"`
 	// Sourcing are the streams that have, or had, a replaced primary among their sources.
 	Sourcing []policy.Sourcing `json:"sourcing,omitempty"`
+	// Spares are further copies, made for as long as an only sibling is made anew; nobody's to use.
+	Spares []policy.Spare `json:"spares,omitempty"`
 }
 
 // ObserverStatus is one watchdog's verdict on the primary.

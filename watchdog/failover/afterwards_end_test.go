@@ -30,6 +30,11 @@ func (w *afterwards) checkEnd(ctx context.Context, t *testing.T) {
 		t.Errorf("there are archives of nothing: %v", archives)
 	}
 	w.checkApplications(ctx, t)
+	for name := range w.js(ctx, t, "eu").StreamNames(ctx).Name() {
+		if strings.Contains(name, "_SPARE_") {
+			t.Errorf("the spare copy %s is left", name)
+		}
+	}
 }
 
 // checkFollowers wants all other members to be whole mirrors of the primary, except the old origin of a repoint.

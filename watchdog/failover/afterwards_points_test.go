@@ -40,6 +40,9 @@ func writePoints(kinds ...string) []string {
 	return list
 }
 
+// sparePoints are those of the writes to a spare copy. One whose answer is late is not closed by that, but by its effect.
+var sparePoints = []string{"after-open-spare", "after-send-spare", "after-open-unspare", "after-send-unspare"}
+
 func phasePoints(prefix string, phases ...policy.Phase) []string {
 	var list []string
 	for _, p := range phases {
@@ -67,7 +70,7 @@ func afterwardsPoints(topology natslab.Topology) map[string][]string {
 			[]string{"before-care-begin", "after-care-begin", "before-archive", "in-archive", "in-verify", "after-archive", "after-care-catch_up"},
 			phasePoints("before-care-", policy.PhaseSeal, policy.PhaseArchive, policy.PhaseArchived, policy.PhaseDelete, policy.PhaseCreate, policy.PhaseCatchUp)),
 		setReplay: {"before-replay", "in-replay", "after-replay", "after-care-replay"},
-		setRepoint: slices.Concat(writePoints("delete", "create"), []string{"after-care-begin", "before-archive", "in-archive", "after-archive", "after-care-catch_up"},
+		setRepoint: slices.Concat(sparePoints, writePoints("delete", "create"), []string{"after-care-begin", "before-archive", "in-archive", "after-archive", "after-care-catch_up"},
 			phasePoints("before-care-", policy.PhaseArchive, policy.PhaseArchived, policy.PhaseDelete, policy.PhaseCreate, policy.PhaseCatchUp)),
 	}
 	if topology == natslab.Domains { // in a shared meta group it is parked before it returns

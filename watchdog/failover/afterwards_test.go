@@ -235,5 +235,5 @@ func inOrder(s api.StreamStatus) bool {
 	if !strings.HasPrefix(s.Name, setRepoint+"-") {
 		return s.State == api.StateHealthy && len(s.Aftercare) == 0
 	}
-	return s.State == api.StateReturned && len(s.Aftercare) == 1 && s.Aftercare[0].Waiting.Code == policy.AwaitingApproval
+	return s.State == api.StateReturned && len(s.Spares) == 0 && len(s.Aftercare) == 1 && s.Aftercare[0].Waiting.Code == policy.AwaitingApproval
 }

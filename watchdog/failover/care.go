@@ -64,6 +64,8 @@ func (c *carer) next(ctx context.Context) (more bool, err error) {
 		return true, c.h.propose(ctx, policy.Command{Close: &m.Close})
 	case policy.MoveCare:
 		return c.result(ctx, st, m.Care)
+	case policy.MoveSpare:
+		return true, c.h.propose(ctx, policy.Command{Spare: &m.Spare})
 	case policy.MoveSend:
 		return c.send(ctx, st, m)
 	}
@@ -77,15 +79,35 @@ func (c *carer) read(ctx context.Context, st policy.StreamState) policy.CareView
 	v.Primary = c.h.look(ctx, st.Primary.Site, st.Primary.Stream, c.h.o.Timeout)
 	_, v.Member = c.h.lookAround(ctx, st, c.id)
 	c.silent = !answers(v.Primary) || !answers(v.Member) && v.Member.Evidence != policy.NotFound
+	copied := v.Member.Snapshot
 	care := st.Aftercare[c.id.String()]
-	if care.Phase == policy.PhaseCatchUp && v.Member.Snapshot != nil && v.Primary.Snapshot != nil && v.Member.Snapshot.LastSeq < v.Primary.Snapshot.LastSeq {
-		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, v.Member.Snapshot.LastSeq)
-	}
 	if care.Phase == policy.PhaseDelete {
 		v.Listed = c.h.listed(ctx, c.id)
 		v.ArchiveStands = c.h.stands(ctx, care.Tail)
+		c.readCopies(ctx, st, &v)
+		copied = v.Spare.Snapshot
+	}
+	catches := care.Phase == policy.PhaseCatchUp || v.Spare.Snapshot != nil
+	if catches && copied != nil && v.Primary.Snapshot != nil && copied.LastSeq < v.Primary.Snapshot.LastSeq {
+		v.Newest = c.h.newest(ctx, st.Primary.Site, st.Primary.Stream, copied.LastSeq)
 	}
 	return v
+}
+
+// readCopies looks for what holds, beside the primary, what a mirror holds that is about to be deleted.
+func (c *carer) readCopies(ctx context.Context, st policy.StreamState, v *policy.CareViews) {
+	care := st.Aftercare[c.id.String()]
+	if care.Kind != policy.CareRepoint {
+		return
+	}
+	v.Others = map[string]policy.View{}
+	for _, id := range st.Others(c.id) {
+		_, v.Others[id.String()] = c.h.lookAround(ctx, st, id)
+	}
+	if care.Spare != (policy.MemberID{}) {
+		_, v.Spare = c.h.lookAround(ctx, st, care.Spare)
+		v.SpareWaited = c.h.newestOpen(st.Spares[care.Spare.String()].Writes)
+	}
 }
 
 // openFor is how long these hands have known an open delete of a member.
@@ -149,12 +171,12 @@ func (c *carer) copy(ctx context.Context, st policy.StreamState, kind policy.Mov
 // replay publishes what an archive holds and the primary lacks.
 func (c *carer) replay(ctx context.Context, st policy.StreamState) (*policy.Replay, error) {
 	tail := st.Aftercare[c.id.String()].Tail
-	from, err := c.side(ctx, policy.MemberID{Site: tail.Site, Stream: tail.Stream})
+	from, err := c.h.side(ctx, policy.MemberID{Site: tail.Site, Stream: tail.Stream})
 	if err != nil {
 		return nil, err
 	}
 	defer from.Conn.Close()
-	to, err := c.side(ctx, st.Primary)
+	to, err := c.h.side(ctx, st.Primary)
 	if err != nil {
 		return nil, err
 	}
@@ -179,29 +201,34 @@ func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.Car
 		failpoint(st.Name, "in-"+p.Stage)
 		c.h.progressed(c.id, p)
 	}
-	from, err := c.side(ctx, c.id)
+	return c.h.archive(ctx, job, c.id, st.Primary, v.Member.Snapshot.LastSeq)
+}
+
+// archive carries a job out between two streams, of which the old one was seen at sequence last just now.
+func (h *Hands) archive(ctx context.Context, job salvage.Job, old, primary policy.MemberID, last uint64) (*policy.Tail, error) {
+	from, err := h.side(ctx, old)
 	if err != nil {
 		return nil, err
 	}
 	defer from.Conn.Close()
-	to, err := c.side(ctx, st.Primary)
+	to, err := h.side(ctx, primary)
 	if err != nil {
 		return nil, err
 	}
 	defer to.Conn.Close()
 	job.Old, job.Primary = from, to
-	failpoint(st.Name, "before-archive")
+	failpoint(job.Name, "before-archive")
 	a, err := salvage.Archive(ctx, job)
 	if err != nil {
 		return nil, err
 	}
-	failpoint(st.Name, "after-archive")
-	return a.Tail(st.Primary.Site, v.Member.Snapshot.LastSeq), nil
+	failpoint(job.Name, "after-archive")
+	return a.Tail(primary.Site, last), nil
 }
 
 // side is a member as salvage reads it, over a connection of its own that the caller closes.
-func (c *carer) side(ctx context.Context, id policy.MemberID) (salvage.Side, error) {
-	login, ok := c.h.o.Logins()[id.Site]
+func (h *Hands) side(ctx context.Context, id policy.MemberID) (salvage.Side, error) {
+	login, ok := h.o.Logins()[id.Site]
 	if !ok {
 		return salvage.Side{}, fmt.Errorf("site %q is not in the config", id.Site)
 	}
@@ -243,7 +270,12 @@ func (c *carer) result(ctx context.Context, st policy.StreamState, r policy.Care
 }
 
 func (c *carer) send(ctx context.Context, st policy.StreamState, m policy.Move) (bool, error) {
-	refused, err := c.h.send(ctx, sending{move: m, state: st, phase: st.Aftercare[c.id.String()].Phase, timeout: c.h.o.Timeout})
+	var refused, err error
+	if m.Spare.Open != nil {
+		refused, err = c.h.sendSpare(ctx, st.Name, m)
+	} else {
+		refused, err = c.h.send(ctx, sending{move: m, state: st, phase: st.Aftercare[c.id.String()].Phase, timeout: c.h.o.Timeout})
+	}
 	if err != nil || refused == nil {
 		return true, err
 	}
@@ -255,6 +287,9 @@ func (c *carer) send(ctx context.Context, st policy.StreamState, m policy.Move) 
 	c.h.o.Log.Warn("care did not go through", "stream", st.Name, "member", c.id.String(), "error", refused, "next_try_in", pause)
 	r := policy.CareCommand{Stream: st.Name, Member: c.id, Epoch: st.Aftercare[c.id.String()].Epoch, Phase: c.phase,
 		Outcome: policy.OutcomeWaiting, Reason: refusedReason(m.Write, refused)}
+	if m.Spare.Open != nil {
+		r.Reason = policy.SpareRefused(st, c.id, refused.Error())
+	}
 	return c.result(ctx, st, r)
 }
 

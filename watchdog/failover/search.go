@@ -11,7 +11,7 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
-// listing is what a site listed: only streams that source from others.
+// listing is what a site listed: only streams that source from others, and spare copies.
 type listing struct {
 	mu    sync.Mutex
 	began time.Time
@@ -22,7 +22,7 @@ type listing struct {
 // again, less and less often.
 func (h *Hands) search(ctx context.Context, rules policy.Rules, name, site, key string) error {
 	s := h.o.Journal.State()
-	list, err := h.listOf(ctx, site, h.firstSeen(name, s.Streams[name].Lineage))
+	list, err := h.listOf(ctx, site, h.firstSeen(name, s.Streams[name].SearchEpoch()))
 	if err != nil {
 		h.patience.failed(key, longestPause)
 		return fmt.Errorf("search %s for streams that source from %s: %w", site, name, err)
@@ -35,7 +35,7 @@ func (h *Hands) search(ctx context.Context, rules policy.Rules, name, site, key 
 	}
 	st := s.Streams[name]
 	c := policy.SourceCommand{Stream: name, Epoch: st.Epoch, Site: site, Report: rules.Streams[name].Repoint != policy.RepointAuto,
-		Found: policy.FindSources(rules, s, name, site, streams)}
+		Found: policy.FindSources(rules, s, name, site, streams), Spares: policy.FindSpares(st, site, streams)}
 	for _, missing := range list.Missing {
 		if !policy.Guards(rules, missing) {
 			c.Missing = append(c.Missing, missing)
@@ -66,7 +66,7 @@ func news(st policy.StreamState, c policy.SourceCommand) bool {
 		}
 	}
 	scan := st.Scans[c.Site]
-	return scan.Epoch < st.Lineage[len(st.Lineage)-1].Epoch || len(scan.Missing) != len(c.Missing)
+	return scan.Epoch < st.SearchEpoch() || len(scan.Missing) != len(c.Missing)
 }
 
 func nameOf(i *jsapi.Info) string {
@@ -77,12 +77,12 @@ func nameOf(i *jsapi.Info) string {
 	return c.Name
 }
 
-// firstSeen is when these hands first knew of a stream's newest primary: a listing from before may be of the former one's
-// time.
-func (h *Hands) firstSeen(name string, l []policy.Succession) time.Time {
+// firstSeen is when these hands first knew of a stream's newest primary, or of its adoption: a listing from before may be of the
+// former one's time.
+func (h *Hands) firstSeen(name string, epoch uint64) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	key := fmt.Sprint(name, " ", l[len(l)-1].Epoch)
+	key := fmt.Sprint(name, " ", epoch)
 	if _, known := h.seen[key]; !known {
 		h.seen[key] = time.Now()
 	}
@@ -109,6 +109,6 @@ func (h *Hands) listOf(ctx context.Context, site string, notBefore time.Time) (*
 		return nil, err
 	}
 	l.began, l.list = time.Now(), nil
-	l.list, err = conn.List(ctx, func(i *jsapi.Info) bool { return policy.HasSources(i.Config) })
+	l.list, err = conn.List(ctx, func(i *jsapi.Info) bool { return policy.HasSources(i.Config) || policy.IsSpare(i.Config) })
 	return l.list, err
 }

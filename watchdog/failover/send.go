@@ -107,9 +107,9 @@ func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration
 	asked, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	switch w.Kind {
-	case policy.WriteDelete:
+	case policy.WriteDelete, policy.WriteUnspare:
 		err = conn.Delete(asked, w.Member.Stream)
-	case policy.WriteCreate:
+	case policy.WriteCreate, policy.WriteSpare:
 		_, err = conn.Create(asked, w.Member.Stream, w.Config)
 	default:
 		_, err = conn.Update(asked, w.Member.Stream, w.Config)
