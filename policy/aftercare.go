@@ -181,7 +181,8 @@ func EnsureCare(st StreamState, sr StreamRules, node string, id MemberID, v Care
 	c, begun := st.Aftercare[id.String()]
 	if !begun {
 		kind := st.careOf(sr, id)
-		if kind == "" {
+		stale := st.Round.Members[id.String()].Evidence == NotFound && v.Member.answered() // it was made since that round
+		if kind == "" || stale {
 			return Move{Kind: MoveNone}
 		}
 		return Move{Kind: MoveCare, Care: CareCommand{Stream: st.Name, Member: id, Epoch: st.Epoch, Outcome: OutcomeBegin, Kind: kind}}

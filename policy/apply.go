@@ -40,6 +40,8 @@ func Apply(s State, c Command) (State, error) {
 		return applyStream(s, c.Care.Stream, c, (*StreamState).care)
 	case c.Source != nil:
 		return applyStream(s, c.Source.Stream, c, (*StreamState).source)
+	case c.Salvaged != nil:
+		return applyStream(s, c.Salvaged.Stream, c, (*StreamState).storeSalvaged)
 	case c.Spare != nil:
 		return applyStream(s, c.Spare.Stream, c, (*StreamState).spareChanged)
 	case c.Abandon != nil:
@@ -303,7 +305,7 @@ func (st *StreamState) complete(s *State, at time.Time) {
 	}
 	st.CompletedAt = at
 	if a.DeleteOpened {
-		st.Lost += a.Loss.AtLeast
+		st.leftUnread(a)
 	}
 	s.countOutage(a.From.Site, at, a.Rules)
 	s.note(at, st.Name, a.Epoch, "failover_completed", reasonf(Healthy, "%s is the primary now; at least %d messages were left behind", a.Target, a.Loss.AtLeast))

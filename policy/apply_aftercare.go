@@ -171,9 +171,13 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 
 // salvaged keeps the account of an archive, for as long as the stream is guarded.
 func (st *StreamState) salvaged(c Aftercare) {
-	a := Archive{Tail: *c.Tail, Member: c.Member, Epoch: c.Epoch, Again: c.Again}
+	st.keepArchive(Archive{Tail: *c.Tail, Member: c.Member, Epoch: c.Epoch, Again: c.Again})
+}
+
+// keepArchive replaces what was known of the same archive.
+func (st *StreamState) keepArchive(a Archive) {
 	st.Archives = slices.Clone(st.Archives)
-	if i := slices.IndexFunc(st.Archives, func(o Archive) bool { return o.of(c) }); i >= 0 {
+	if i := slices.IndexFunc(st.Archives, func(o Archive) bool { return o.Member == a.Member && o.Epoch == a.Epoch && o.Again == a.Again }); i >= 0 {
 		st.Archives[i] = a
 		return
 	}

@@ -76,13 +76,7 @@ func (st *StreamState) spareGone(s *State, at time.Time, r Spare) {
 
 // spareSalvaged keeps the account of what a spare held alone.
 func (st *StreamState) spareSalvaged(s *State, at time.Time, r Spare) {
-	a := Archive{Tail: *r.Tail, Member: r.ID, Epoch: r.Stray}
-	st.Archives = slices.Clone(st.Archives)
-	if i := slices.IndexFunc(st.Archives, func(o Archive) bool { return o.Member == a.Member && o.Epoch == a.Epoch }); i >= 0 {
-		st.Archives[i] = a
-	} else {
-		st.Archives = append(st.Archives, a)
-	}
+	st.keepArchive(Archive{Tail: *r.Tail, Member: r.ID, Epoch: r.Stray})
 	s.note(at, st.Name, r.Stray, "tail_salvaged", reasonf(InProgress, "%d messages of %s, a spare copy, above sequence %d are archived in %s at %s and verified; %s holds %d of them as well",
 		r.Tail.Messages, r.ID, r.Tail.Fork, r.Tail.Stream, r.Tail.Site, st.Primary, r.Tail.OnPrimary))
 }

@@ -27,6 +27,7 @@ type Command struct {
 	Carry    *CarryCommand    `json:"carry,omitempty"`
 	Adopt    *AdoptCommand    `json:"adopt,omitempty"`
 	Source   *SourceCommand   `json:"source,omitempty"`
+	Salvaged *SalvagedCommand `json:"salvaged,omitempty"`
 	Spare    *SpareCommand    `json:"spare,omitempty"`
 	// All are taken together, in their order, or none is. They hold no others, and are stamped by this one.
 	All []Command `json:"all,omitempty"`

@@ -102,6 +102,8 @@ type StreamState struct {
 	// Lost counts the messages that were given up with an origin that was deleted unread (release: delete): at least so many,
 	// until a copy of its store is salvaged.
 	Lost uint64 `json:"lost,omitempty"`
+	// Unread are those origins.
+	Unread []Unread `json:"unread,omitempty"`
 	// Lineage are the changes of the primary, oldest first, at most maxLineage.
 	Lineage []Succession `json:"lineage,omitempty"`
 	// Sourcing are the streams that have a replaced primary among their sources, by MemberID.String(); Scans says, by site,

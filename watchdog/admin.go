@@ -20,7 +20,7 @@ func (s *service) Do(ctx context.Context, r api.Request) api.Response {
 		return s.reload()
 	case "signal":
 		return s.signalCommand(ctx, r)
-	case "hold", "resume", "approve", "failover", "adopt", "transfer", "switchover", "rejoin":
+	case "hold", "resume", "approve", "failover", "adopt", "transfer", "switchover", "rejoin", "salvaged":
 	default:
 		return failed(fmt.Errorf("command %q is not known", r.Verb))
 	}
@@ -116,6 +116,9 @@ func (l *live) do(ctx context.Context, s *service, r api.Request) (api.Response,
 		return l.switchover(ctx, s, r)
 	case api.VerbRejoin:
 		return l.rejoin(ctx, s, r)
+	case api.VerbSalvaged:
+		return l.commit(ctx, policy.Command{Salvaged: &policy.SalvagedCommand{Stream: r.Stream, By: r.By, Member: r.Member, Epoch: r.Epoch, Tail: *r.Tail}},
+			policy.Reason{Code: policy.Healthy, Text: fmt.Sprintf("the watchdogs know what %s held", r.Member)})
 	}
 	if r.Abandon {
 		return l.commit(ctx, policy.Command{Abandon: &policy.AbandonCommand{Stream: r.Stream, Site: r.Site, By: r.By}},

@@ -12,6 +12,7 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/grouplab"
 	"github.com/understudy-ha/understudy/watchdog/natslab"
+	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
 // TestSharedMeta crashes a site of a supercluster, brings it back, and then shuts it down, which the meta group knows.
@@ -25,6 +26,7 @@ func TestSharedMeta(t *testing.T) {
 	t.Run("returned", s.returned)
 	t.Run("offline-fence", s.offlineFence)
 	t.Run("offline-delete", s.offlineDelete)
+	t.Run("store-read", s.storeRead)
 }
 
 type sharedMeta struct{ w *world }
@@ -105,6 +107,45 @@ func (s sharedMeta) offlineDelete(t *testing.T) {
 	}
 	if _, err := s.w.info("west", "DELETE"); err == nil || !strings.Contains(err.Error(), "not found") {
 		t.Errorf("the origin is still there: %v", err)
+	}
+}
+
+// storeRead archives from a copy of its servers' store what the deleted origin held, as `understudy salvage --from-store` does, and
+// wants the watchdogs to take the loss for known from then on.
+func (s sharedMeta) storeRead(t *testing.T) {
+	st, err := s.w.status("DELETE")
+	if err != nil || len(st.Unread) != 1 || st.Last == nil || st.Unread[0].Member != st.Last.From || st.Lost != st.Unread[0].AtLeast {
+		t.Fatalf("lost %d with %+v, %v, want what the deleted origin is thought to have had", st.Lost, st.Unread, err)
+	}
+	dirs, err := s.w.lab.Site("east").CopyStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := salvage.OpenStore(s.w.ctx, "DELETE", "", dirs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	nc, err := s.w.conn(st.Primary.Site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := salvage.Archive(s.w.ctx, salvage.Job{Name: "DELETE", Epoch: st.Last.Epoch, UpTo: st.Last.LastSeq, Old: store.Side,
+		Primary: salvage.Side{Site: salvage.Site{Name: st.Primary.Site, Conn: nc}, Stream: st.Primary.Stream}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := api.Request{Verb: api.VerbSalvaged, Stream: "DELETE", Epoch: st.Last.Epoch + 1, Member: st.Last.From, Tail: a.Tail(st.Primary.Site, max(a.Last, a.Fork))}
+	if resp := s.w.do(t, s.w.follower(t), r); resp.Outcome != api.OutcomeRefused || !strings.Contains(resp.Reason.Text, "failover 2") {
+		t.Errorf("of a failover that never was: %+v", resp)
+	}
+	r.Epoch = st.Last.Epoch
+	if resp := s.w.do(t, s.w.follower(t), r); resp.Outcome != api.OutcomeDone {
+		t.Errorf("%+v", resp)
+	}
+	s.w.awaitStatus(t, soon, "DELETE", func(st api.StreamStatus) bool { return len(st.Unread) == 0 && st.Lost == 0 })
+	if n := s.w.count(t, "DELETE", "tail_salvaged"); n != 1 {
+		t.Errorf("tail_salvaged was told %d times", n)
 	}
 }
 

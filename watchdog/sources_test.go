@@ -22,19 +22,31 @@ import (
 // messages of its own as well, and one that dies with the origin and has taken of its tail. No message is missing in them,
 // none is there twice.
 func TestSourcesFollow(t *testing.T) {
-	for _, topology := range []natslab.Topology{natslab.Domains, natslab.Supercluster} {
-		t.Run(string(topology), func(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		topology natslab.Topology
+		replicas int
+	}{
+		{"domains", natslab.Domains, 1},
+		{"supercluster", natslab.Supercluster, 1},
+		{"replicated", natslab.Supercluster, 3},
+	} {
+		if c.replicas > 1 && !whole("TestSourcesFollow") {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			sourcesFollow(t, topology)
+			sourcesFollow(t, c.topology, c.replicas)
 		})
 	}
 }
 
-func sourcesFollow(t *testing.T, topology natslab.Topology) {
-	w := start(t, setup{topology: topology, streams: []stream{{name: "FED", onlyWest: true, extra: "repoint: auto",
+func sourcesFollow(t *testing.T, topology natslab.Topology, replicas int) {
+	w := start(t, setup{topology: topology, servers: replicas, streams: []stream{{name: "FED", onlyWest: true, extra: "repoint: auto",
 		origin: func(c *jetstream.StreamConfig) { c.AllowDirect = true }}}})
-	w.createSourcing(t, "eu", "AGG", func(c *jetstream.StreamConfig) { c.Subjects = []string{"agg.own"} })
+	w.createSourcing(t, "eu", "AGG", func(c *jetstream.StreamConfig) { c.Subjects, c.Replicas = []string{"agg.own"}, replicas })
 	w.createSourcing(t, "east", "LOCAL", func(c *jetstream.StreamConfig) {
+		c.Replicas = replicas
 		c.Sources[0].SubjectTransforms = []jetstream.SubjectTransformConfig{{Source: "fed.>", Destination: "local.>"}}
 	})
 	fork := w.publish(t, "east", "FED", 20).Sequence

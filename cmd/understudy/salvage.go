@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/salvage"
 )
 
@@ -88,6 +90,7 @@ func (f *fromStore) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
+	f.tell(cmd.Context(), name, job.Epoch, origin, account.Tail(job.Primary.Site.Name, max(account.Last, account.Fork)))
 	if f.asJSON {
 		return printJSON(f.stdout, account)
 	}
@@ -95,6 +98,31 @@ func (f *fromStore) run(cmd *cobra.Command, name string) error {
 	page.para("", accountText(account, origin.String()))
 	_, err = io.WriteString(f.stdout, page.String())
 	return err
+}
+
+// tell lets the watchdogs count what is archived. The archive is whole without them, and the command may be repeated.
+func (f *fromStore) tell(ctx context.Context, name string, epoch uint64, origin policy.MemberID, tail *policy.Tail) {
+	ctx, cancel := context.WithTimeout(ctx, api.Timeout)
+	defer cancel()
+	c, err := f.commander()
+	if err == nil {
+		err = f.takes(ctx, c, api.Request{Verb: api.VerbSalvaged, By: caller(), Stream: name, Epoch: epoch, Member: origin, Tail: tail})
+	}
+	if err != nil {
+		fmt.Fprintf(f.stderr, "understudy: warning: the watchdogs do not count it (%s); the archive is whole, and the command may be repeated to tell them\n", clean(err.Error()))
+	}
+}
+
+// takes sends a command of which only a failure is told.
+func (f *fromStore) takes(ctx context.Context, c *api.Client, r api.Request) error {
+	resp, err := c.Do(ctx, r)
+	if err != nil {
+		return err
+	}
+	if decided, err := decision(resp); decided {
+		return err
+	}
+	return errors.New(reasonText(resp.Reason))
 }
 
 // job says which failover is meant, and what its origin was: as the flags say, else as the watchdog knows.

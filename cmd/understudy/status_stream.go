@@ -53,6 +53,10 @@ func (p *page) remarks(s api.StreamStatus) {
 	if l := s.Last; l != nil {
 		p.para("  ", fmt.Sprintf("last: %s, %s %s", attemptText(*l), l.Phase, at(l.EndedAt)))
 	}
+	for _, u := range s.Unread {
+		p.para("  ", fmt.Sprintf("%s was deleted unread in failover %d, with at least %d messages (estimated) that nobody else has: "+
+			"`understudy salvage %s --epoch %d --from-store DIR` archives them from a copy of its servers' store", u.Member, u.Epoch, u.AtLeast, s.Name, u.Epoch))
+	}
 	for _, c := range s.DualCapture {
 		p.para("  ", captureText(c))
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/understudy-ha/understudy/policy"
 )
 
 // The verbs of a Request.
@@ -20,6 +22,7 @@ const (
 
 	VerbSwitchover = "switchover"
 	VerbRejoin     = "rejoin"
+	VerbSalvaged   = "salvaged"
 )
 
 // Signals are the names that a Request of VerbSignal may bear.
@@ -34,13 +37,13 @@ func (r Request) Validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrBadRequest, fmt.Sprintf(format, args...))
 	}
-	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbAdopt, VerbReload, VerbSignal, VerbTransfer, VerbSwitchover, VerbRejoin}
+	verbs := []string{VerbHold, VerbResume, VerbApprove, VerbFailover, VerbAdopt, VerbReload, VerbSignal, VerbTransfer, VerbSwitchover, VerbRejoin, VerbSalvaged}
 	switch {
 	case !slices.Contains(verbs, r.Verb):
 		return bad("verb %q is none of %s", r.Verb, strings.Join(verbs, ", "))
 	case r.By == "":
 		return bad("by is missing: the history names who asked")
-	case r.Stream == "" && slices.Contains([]string{VerbApprove, VerbFailover, VerbAdopt, VerbSwitchover, VerbRejoin}, r.Verb):
+	case r.Stream == "" && slices.Contains([]string{VerbApprove, VerbFailover, VerbAdopt, VerbSwitchover, VerbRejoin, VerbSalvaged}, r.Verb):
 		return bad("%s needs a stream", r.Verb)
 	case r.Stream != "" && (r.Verb == VerbReload || r.Verb == VerbSignal || r.Verb == VerbTransfer):
 		return bad("%s takes no stream", r.Verb)
@@ -62,6 +65,10 @@ func (r Request) Validate() error {
 		return bad("version belongs to hold and resume")
 	case r.Approval != nil && r.Verb != VerbApprove:
 		return bad("approval belongs to approve")
+	case r.Verb == VerbSalvaged && (r.Epoch == 0 || r.Member.Stream == "" || r.Tail == nil):
+		return bad("salvaged needs epoch, member and tail")
+	case r.Verb != VerbSalvaged && (r.Epoch != 0 || r.Member != policy.MemberID{} || r.Tail != nil):
+		return bad("epoch, member and tail belong to salvaged")
 	case r.Verb == VerbTransfer && r.Node == "":
 		return bad("transfer needs a node")
 	case r.Node != "" && r.Verb != VerbTransfer:

@@ -76,6 +76,8 @@ type StreamStatus struct {
 	Archives  []policy.Archive `json:"archives,omitempty"`
 	// Lost counts what was given up with an origin that was deleted unread (release: delete), at least.
 	Lost uint64 `json:"lost,omitempty"`
+	// Unread are those origins: what is lost with them is an estimate until a copy of their store is salvaged.
+	Unread []policy.Unread `json:"unread,omitempty"`
 	// Sourcing are the streams that have, or had, a replaced primary among their sources.
 	Sourcing []policy.Sourcing `json:"sourcing,omitempty"`
 	// Spares are further copies, made for as long as an only sibling is made anew; nobody's to use.
@@ -130,7 +132,7 @@ type Health struct {
 
 // Request is an admin command. Any watchdog takes it, and passes it on to the leader.
 type Request struct {
-	// Verb is hold, resume, approve, failover, switchover, rejoin, adopt, reload, signal, transfer.
+	// Verb is hold, resume, approve, failover, switchover, rejoin, adopt, salvaged, reload, signal, transfer.
 	Verb   string `json:"verb"`
 	Stream string `json:"stream,omitempty"`
 	// By names the person or the signal, for the history.
@@ -153,6 +155,10 @@ type Request struct {
 	Approval *policy.Approval `json:"approval,omitempty"`
 	// Node is the watchdog that leadership is transferred to.
 	Node string `json:"node,omitempty"`
+	// Epoch, Member and Tail are what was archived of a former primary from a copy of its store, for verb salvaged.
+	Epoch  uint64          `json:"epoch,omitempty"`
+	Member policy.MemberID `json:"member,omitzero"`
+	Tail   *policy.Tail    `json:"tail,omitempty"`
 	// Signal is the name for verb signal: USR1, USR2, HUP, TERM.
 	Signal string `json:"signal,omitempty"`
 }

@@ -182,7 +182,10 @@ func (c *carer) replay(ctx context.Context, st policy.StreamState) (*policy.Repl
 	}
 	defer to.Conn.Close()
 	failpoint(st.Name, "before-replay")
-	r, err := salvage.Replay(ctx, salvage.ReplayJob{Archive: from, Primary: to, Progress: func(p salvage.Progress) { c.h.progressed(c.id, p) }})
+	r, err := salvage.Replay(ctx, salvage.ReplayJob{Archive: from, Primary: to, Progress: func(p salvage.Progress) {
+		failpoint(st.Name, "in-"+p.Stage)
+		c.h.progressed(c.id, p)
+	}})
 	failpoint(st.Name, "after-replay")
 	if err != nil {
 		return nil, err
@@ -220,12 +223,7 @@ func (h *Hands) archive(ctx context.Context, job salvage.Job, old, primary polic
 		return nil, err
 	}
 	failpoint(job.Name, "after-archive")
-	t := &policy.Tail{Stream: a.Stream, Fork: a.Fork, MemberLast: last, First: a.First, Last: a.Last,
-		FirstAt: a.FirstAt, LastAt: a.LastAt, Captured: a.Captured, Messages: a.Messages, OnPrimary: a.OnPrimary, Bytes: a.Bytes, Digest: a.Digest}
-	if t.Stream != "" {
-		t.Site = primary.Site
-	}
-	return t, nil
+	return a.Tail(primary.Site, last), nil
 }
 
 // side is a member as salvage reads it, over a connection of its own that the caller closes.

@@ -34,6 +34,7 @@ func (s *stepper) freeze(ctx context.Context, st policy.StreamState) error {
 	if err != nil {
 		return err
 	}
+	failpoint(s.stream, "after-freeze")
 	for all := snap.Consumers; ; {
 		n, size := 0, 0
 		for n < len(all) && (n == 0 || size < maxCarry) {
@@ -176,7 +177,9 @@ func (c *carry) run(ctx context.Context, all []policy.CarriedConsumer) error {
 	failpoint(c.stream, "before-prepare")
 	var settled []policy.ConsumerOutcome
 	var fresh, unknown []resetting
-	for i, p := range c.target.Prepare(ctx, todo) {
+	prepared := c.target.Prepare(ctx, todo)
+	failpoint(c.stream, "after-prepare")
+	for i, p := range prepared {
 		switch {
 		case p.Err != nil:
 			c.err = errors.Join(c.err, p.Err)
@@ -251,6 +254,7 @@ func (c *carry) reset(ctx context.Context, list []resetting) error {
 	if err := c.settle(ctx, done); err != nil {
 		return err
 	}
+	failpoint(c.stream, "after-close-reset")
 	return c.readBack(ctx, unknown)
 }
 

@@ -27,32 +27,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// guarded is one stream of a crash test: its origin is at east.
-type guarded struct {
-	grouplab.Stream
-	points []string // the failpoints that kill its leader, once each
-	with   string   // names those whose points share one death; "" has deaths of its own
-	waits  []string // the failpoints that hold its leader up
-}
-
-// guard describes a stream with mirrors at sites, and the failpoints that are armed for it.
-func guard(name string, sites []string, points ...string) guarded {
-	g := guarded{Stream: grouplab.Stream{Name: name, Origin: "east", Mirrors: map[string]string{}}, points: points}
-	for _, site := range sites {
-		g.Mirrors[site] = name + "_" + strings.ToUpper(site)
-	}
-	return g
-}
-
-// armed are the failpoints of a stream as the processes know them.
-func (g guarded) armed(points []string) []string {
-	var list []string
-	for _, p := range points {
-		list = append(list, p+"@"+g.Name)
-	}
-	return list
-}
-
 // crashWorld is a lab with a group whose leaders die.
 type crashWorld struct {
 	lab     *natslab.Lab
@@ -93,23 +67,6 @@ func startCrash(ctx context.Context, t *testing.T, topology natslab.Topology, se
 	})
 	w.wait(ctx, t, "all are healthy", all(api.StateHealthy))
 	return w
-}
-
-// deaths lists the failpoints by death.
-func deaths(streams []guarded) []string {
-	var list []string
-	shared := map[string][]string{}
-	for _, s := range streams {
-		if s.with == "" {
-			list = append(list, s.armed(s.points)...)
-		} else {
-			shared[s.with] = append(shared[s.with], s.armed(s.points)...)
-		}
-	}
-	for _, points := range shared {
-		list = append(list, strings.Join(points, "+"))
-	}
-	return list
 }
 
 // restartDead starts every watchdog that dies again, as systemd would, until stop is called.
@@ -274,7 +231,7 @@ func (w *crashWorld) await(ctx context.Context, t *testing.T, point string) {
 func (w *crashWorld) checkMet(t *testing.T) {
 	t.Helper()
 	for _, s := range w.streams {
-		for _, name := range s.armed(s.points) {
+		for _, name := range s.armed(s.all()) {
 			if !w.hasMet(name) {
 				t.Errorf("failpoint %s was not met", name)
 			}

@@ -72,6 +72,15 @@ type Account struct {
 	Digest string `json:"digest"`
 }
 
+// Tail is the account as the log keeps it: of an archive at a site, and an old origin that stood at memberLast.
+func (a Account) Tail(site string, memberLast uint64) *policy.Tail {
+	if a.Stream == "" {
+		site = ""
+	}
+	return &policy.Tail{Site: site, Stream: a.Stream, Fork: a.Fork, MemberLast: memberLast, First: a.First, Last: a.Last,
+		FirstAt: a.FirstAt, LastAt: a.LastAt, Captured: a.Captured, Messages: a.Messages, OnPrimary: a.OnPrimary, Bytes: a.Bytes, Digest: a.Digest}
+}
+
 // ErrRecreated says that the stream is not the one that held the tail.
 var ErrRecreated = errors.New("the stream was created anew")
 
