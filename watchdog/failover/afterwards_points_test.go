@@ -24,11 +24,12 @@ const (
 )
 
 // tailLength is how many messages of each stream never leave its origin, longTail that of the stream whose leader dies in the
-// middle of copying; ahead is how many only the sibling of a repoint, or the sourcing stream, has beside it.
+// middle of copying; ahead is how many only the sibling of a repoint, or the sourcing stream, has beside it:
+// more than the sequences that seeding burns, so that a wrong beginning leaves a gap.
 const (
-	tailLength = 5
+	tailLength = 10
 	longTail   = 2500
-	ahead      = 2
+	ahead      = 7
 )
 
 // writePoints are the failpoints of a write: its open, its effect and its close are there, and nothing that comes after.

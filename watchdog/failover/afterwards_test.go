@@ -219,13 +219,13 @@ func (w *afterwards) restoreEast(ctx context.Context, t *testing.T) {
 		w.publish(ctx, t, "west", append(slices.Clone(w.tails[s.Name][:ahead]), after)...)
 		w.acked[s.Name] = append(w.acked[s.Name], after)
 	}
-	for _, s := range w.sets[setRepoint] {
-		if strings.HasSuffix(s.points[0], "-spare") { // with east there is another copy, and no need of one
-			w.await(ctx, t, s.armed(s.points)[0])
-		}
-	}
 	w.watchSiblings(ctx, t)
 	defer w.siblings.end()
+	for _, s := range w.sets[setRepoint] {
+		if point := s.armed(s.all())[0]; strings.Contains(point, "spare@") { // with east there is another copy, and no need of one
+			w.await(ctx, t, point)
+		}
+	}
 	if err := w.lab.Site("east").Restart(ctx); err != nil {
 		t.Fatal(err)
 	}
