@@ -220,8 +220,8 @@ func (w *afterwards) restoreEast(ctx context.Context, t *testing.T) {
 		w.acked[s.Name] = append(w.acked[s.Name], after)
 	}
 	for _, s := range w.sets[setRepoint] {
-		if strings.HasSuffix(s.points[0], "-spare") { // with east there is another copy, and no need of one
-			w.await(ctx, t, s.armed(s.points)[0])
+		if p := s.shared[deathOf(setRepoint)]; strings.HasSuffix(p[0], "-spare") { // with east there is another copy, and no need of one
+			w.await(ctx, t, s.armed(p)[0])
 		}
 	}
 	w.watchSiblings(ctx, t)
