@@ -75,7 +75,8 @@ func repair(st StreamState, node string, id MemberID, v View) Move {
 	}
 	shape, ok := v.shape()
 	m := st.Members[id.String()]
-	if !ok || m.Want == nil || shape.Kind == ShapeMirror {
+	a := st.Attempt
+	if begun := a != nil && (id == a.From || id == a.Target); begun || !ok || m.Want == nil || shape.Kind == ShapeMirror {
 		return Move{Kind: MoveNone}
 	}
 	if shape.Equal(*m.Want) {
@@ -102,10 +103,12 @@ func repair(st StreamState, node string, id MemberID, v View) Move {
 }
 
 // resendOpen sends an open write again whose member is already as it would make it, by another write: only its own
-// effect closes it, and as long as it is open it stands in the way of others.
+// effect closes it, and as long as it is open it stands in the way of others. A care sends its own writes itself, and
+// takes its copy for the only one.
 func resendOpen(m MemberState) Move {
 	for _, w := range m.Writes {
-		if w.Open() && w.Kind.repeatable() && w.Shape.Equal(*m.Want) {
+		ofCare := w.Kind == WriteSeal || w.Kind == WriteCreate
+		if w.Open() && w.Kind.repeatable() && !ofCare && w.Shape.Equal(*m.Want) {
 			return Move{Kind: MoveSend, Write: w, Resend: true}
 		}
 	}
