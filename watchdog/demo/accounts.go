@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -193,6 +194,10 @@ func (s *scene) promotions(ctx context.Context) (int, error) {
 	n := 0
 	for _, site := range s.spares() {
 		mirror, err := s.isMirror(ctx, site)
+		for began := time.Now(); errors.Is(err, errNotListed) && time.Since(began) < actPatience && ctx.Err() == nil; {
+			wait(ctx, pollEvery)
+			mirror, err = s.isMirror(ctx, site)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -202,6 +207,9 @@ func (s *scene) promotions(ctx context.Context) (int, error) {
 	}
 	return n, nil
 }
+
+// errNotListed: a server does not list a mirror. One that follows the old origin is deleted and made anew.
+var errNotListed = errors.New("the server does not list the mirror")
 
 func (s *scene) isMirror(ctx context.Context, site string) (bool, error) {
 	nc, err := s.lab.ConnectSystem(ctx, site, site)
@@ -233,5 +241,5 @@ func (s *scene) isMirror(ctx context.Context, site string) (bool, error) {
 			}
 		}
 	}
-	return false, fmt.Errorf("the server at %s does not list %s", site, mirrorOf[site])
+	return false, fmt.Errorf("%w: %s at %s", errNotListed, mirrorOf[site], site)
 }
