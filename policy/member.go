@@ -23,10 +23,13 @@ func stand(st StreamState, id MemberID) (standing, Reason) {
 	if !m.Recreated.IsZero() && m.Want != nil {
 		return foreign, reasonf(ChangedOutside, "%s was deleted and created anew by somebody else", id)
 	}
-	if len(m.Config) == 0 || m.Deleted {
+	if len(m.Config) == 0 {
 		return asWanted, Reason{}
 	}
 	c, err := parseShape(m.Config)
+	if m.Deleted {
+		return standInPlace(m, c, err)
+	}
 	if err != nil {
 		return foreign, reasonf(ChangedOutside, "%s has a config that cannot be read: %v", id, err)
 	}
@@ -40,6 +43,15 @@ func stand(st StreamState, id MemberID) (standing, Reason) {
 		return standUnwritten(st, id, shape)
 	}
 	return standWritten(m, shape, stamp)
+}
+
+// standInPlace judges what bears the name of a member that we deleted: a mirror that somebody made there is a mirror, a stream
+// of its own may take the primary's messages.
+func standInPlace(m MemberState, c shapeConfig, err error) (standing, Reason) {
+	if m.Former.IsZero() || m.Created.Equal(m.Former) || err == nil && c.shape().Kind == ShapeMirror {
+		return asWanted, Reason{} // or a late word of what was deleted
+	}
+	return foreign, reasonf(ChangedOutside, "%s was deleted by us, and somebody has made a stream in its place, %s", m.ID, c.shape())
 }
 
 func standUnwritten(st StreamState, id MemberID, shape Shape) (standing, Reason) {
