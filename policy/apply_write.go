@@ -130,6 +130,11 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 		return refuse("write %s to %s is not open", c.Write, c.Member)
 	}
 	w := &m.Writes[i]
+	if w.Kind == WriteDelete && c.How == ClosedReplied && !c.Only { // a copy of it may still come, and remove what is made in its place
+		m.Deleted, m.Gone = true, false
+		st.Members[c.Member.String()] = m
+		return nil
+	}
 	w.Closed, w.Detail = c.How, c.Detail
 	w.Config = nil // only its stamp matters from here on
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {

@@ -465,7 +465,7 @@ func (p *scene) reply(how string) []string {
 	if how == "late" || how == "lost" {
 		return nil
 	}
-	c := CloseCommand{Stream: "EVENTS", Member: w.Member, Write: w.ID, How: ClosedReplied}
+	c := CloseCommand{Stream: "EVENTS", Member: w.Member, Write: w.ID, How: ClosedReplied, Only: w.Kind == WriteDelete} // a delete is sent once
 	if how == "refused" || how == "not_sent" {
 		c.How = CloseHow(how)
 	}

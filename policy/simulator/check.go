@@ -264,8 +264,8 @@ func excused(st policy.StreamState, a policy.Action) bool {
 }
 
 // onlyOpenParks: a park that got lost stays open for ever, and is looked at for ever; it hinders nothing. Nor does what
-// was sent to a target that was given up. A lost delete beside one that arrived, or a lost
-// promote of a target that was given up and made anew, keeps its member from being a candidate.
+// was sent to a target that was given up. A lost delete beside one that arrived, or a lost promote of a target that was given up
+// and made anew, with the bind that was logged ahead, keeps its member from being a candidate.
 func (s *Sim) onlyOpenParks() bool {
 	st := s.st()
 	open := st.OpenWrites()
@@ -273,7 +273,8 @@ func (s *Sim) onlyOpenParks() bool {
 		if w.Kind == policy.WriteSeal && s.world.at(w.Member).meta == nil {
 			continue // of an origin that somebody deleted
 		}
-		mayStay := w.Kind == policy.WriteDelete || w.Kind == policy.WritePromote || w.Kind == policy.WriteBind
+		ahead := w.Kind == policy.WriteBind && slices.ContainsFunc(open, func(o policy.Write) bool { return o.Kind == policy.WritePromote && o.Member == w.Member })
+		mayStay := w.Kind == policy.WriteDelete || w.Kind == policy.WritePromote || ahead
 		if w.Kind != policy.WritePark && !(mayStay && w.Member != st.Primary) && st.Members[w.Member.String()].Abandoned == 0 {
 			return false
 		}

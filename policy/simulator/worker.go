@@ -286,7 +286,7 @@ func (s *Sim) send(w *worker, leads bool) bool {
 		return true
 	case weather == 2: // lost
 		return true
-	case weather == 3 && m.Kind != policy.WriteDelete: // twice; a delete is the one write that is never sent again under its id
+	case weather == 3: // twice
 		s.flying, w.copies = append(s.flying, m), true
 	case weather == 4: // the reply is lost
 		s.deliver(m)
