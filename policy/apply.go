@@ -348,7 +348,11 @@ func (st *StreamState) succeed(a Attempt) {
 	if len(old) >= maxLineage {
 		old = old[len(old)-maxLineage+1:]
 	}
-	st.Lineage = append(slices.Clone(old), Succession{Epoch: a.Epoch, From: a.From, To: a.Target, Fork: a.LastSeq})
+	next := Succession{Epoch: a.Epoch, From: a.From, To: a.Target, Fork: a.LastSeq}
+	if !a.planned() {
+		next.Seen = a.TargetSeq + a.Loss.AtLeast
+	}
+	st.Lineage = append(slices.Clone(old), next)
 }
 
 // countOutage adds to what the storm brake counts: the streams of one site within one cool-down are one outage.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -138,8 +139,7 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 			break
 		}
 		if c.Kind == CareReturn || c.Tail.Messages > 0 {
-			st.salvaged(c)
-			s.note(at, st.Name, c.Epoch, "tail_salvaged", r.Reason)
+			s.note(at, st.Name, c.Epoch, "tail_salvaged", st.salvaged(c).lostText(r.Reason))
 			st.measured(s, at, c)
 		}
 	case PhaseReplay:
@@ -170,18 +170,41 @@ func (st *StreamState) carePhaseDone(s *State, at time.Time, c Aftercare, r Care
 }
 
 // salvaged keeps the account of an archive, for as long as the stream is guarded.
-func (st *StreamState) salvaged(c Aftercare) {
-	st.keepArchive(Archive{Tail: *c.Tail, Member: c.Member, Epoch: c.Epoch, Again: c.Again})
+func (st *StreamState) salvaged(c Aftercare) Archive {
+	return st.keepArchive(Archive{Tail: *c.Tail, Member: c.Member, Epoch: c.Epoch, Again: c.Again})
 }
 
-// keepArchive replaces what was known of the same archive.
-func (st *StreamState) keepArchive(a Archive) {
+// keepArchive replaces what was known of the same archive, and counts what it lacks.
+func (st *StreamState) keepArchive(a Archive) Archive {
+	a.Short = st.shortOf(a)
+	st.Lost += a.Short
 	st.Archives = slices.Clone(st.Archives)
 	if i := slices.IndexFunc(st.Archives, func(o Archive) bool { return o.Member == a.Member && o.Epoch == a.Epoch && o.Again == a.Again }); i >= 0 {
+		st.Lost -= min(st.Lost, st.Archives[i].Short)
 		st.Archives[i] = a
-		return
+		return a
 	}
 	st.Archives = append(st.Archives, a)
+	return a
+}
+
+// shortOf is how many sequences a former primary ended before the highest one that was seen of it: a store may lose its newest
+// messages with the power. What the primary holds is not among them.
+func (st *StreamState) shortOf(a Archive) uint64 {
+	for _, o := range st.Lineage {
+		if o.Epoch == a.Epoch && o.From == a.Member && a.Again == 0 {
+			return o.Seen - min(o.Seen, max(a.MemberLast, o.Fork))
+		}
+	}
+	return 0
+}
+
+// lostText adds to a reason what an archive lacks.
+func (a Archive) lostText(r Reason) Reason {
+	if a.Short > 0 {
+		r.Text += fmt.Sprintf("; %d more, up to which it was seen before, are in its store no more: they are lost", a.Short)
+	}
+	return r
 }
 
 // replayed enters what became of an archive's messages.
@@ -300,6 +323,8 @@ type Archive struct {
 	Member MemberID `json:"member"`
 	Epoch  uint64   `json:"epoch"`
 	Again  int      `json:"again,omitempty"` // see Aftercare
+	// Short counts the messages that the member was seen to hold beyond the primary, and that its store ended before: they are lost.
+	Short uint64 `json:"short,omitempty"`
 	// Replay is what became of its messages when it was published again by itself; nil when it was not.
 	Replay *Replay `json:"replay,omitempty"`
 }

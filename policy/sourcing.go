@@ -14,6 +14,8 @@ type Succession struct {
 	To    MemberID `json:"to"`
 	// Fork is the highest sequence at which both can hold the same message.
 	Fork uint64 `json:"fork"`
+	// Seen is the highest sequence that anybody saw of From before an unplanned succession; 0 of a switchover.
+	Seen uint64 `json:"seen,omitempty"`
 }
 
 // maxLineage bounds the successions that are kept.

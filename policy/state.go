@@ -99,7 +99,8 @@ type StreamState struct {
 	Archives []Archive `json:"archives,omitempty"`
 	// Spares are the further copies that were made while an only sibling was made anew, by MemberID.String().
 	Spares map[string]Spare `json:"spares,omitempty"`
-	// Lost counts the messages that were given up with an origin that was deleted unread (release: delete): at least so many,
+	// Lost counts the messages that an origin was seen to hold and came back without (Archive.Short), and those that were given up
+	// with one that was deleted unread (release: delete): at least so many,
 	// until a copy of its store is salvaged.
 	Lost uint64 `json:"lost,omitempty"`
 	// Unread are those origins.

@@ -29,17 +29,14 @@ func (st *StreamState) leftUnread(a Attempt) {
 	st.Unread = append(slices.Clone(st.Unread), Unread{Epoch: a.Epoch, Member: a.From, AtLeast: a.Loss.AtLeast})
 }
 
-// storeSalvaged takes in the account of such an archive. From then on nothing is lost with that origin: all that its store
-// holds beyond the primary is in it.
+// storeSalvaged takes in the account of such an archive. From then on the loss is known: all that the store holds beyond the
+// primary is in it, and what the origin was seen to hold beyond that is lost.
 func (st *StreamState) storeSalvaged(s *State, cmd Command) error {
 	c := *cmd.Salvaged
 	if !slices.ContainsFunc(st.Lineage, func(o Succession) bool { return o.Epoch == c.Epoch && o.From == c.Member }) {
 		return refuse("the log does not know that %s was replaced as the primary of %s in failover %d", c.Member, st.Name, c.Epoch)
 	}
-	a := Archive{Tail: c.Tail, Member: c.Member, Epoch: c.Epoch}
-	if c.Tail.Stream != "" {
-		st.keepArchive(a)
-	}
+	a := st.keepArchive(Archive{Tail: c.Tail, Member: c.Member, Epoch: c.Epoch})
 	st.Unread = slices.DeleteFunc(slices.Clone(st.Unread), func(u Unread) bool {
 		is := u.Member == c.Member && u.Epoch == c.Epoch
 		if is {
@@ -52,11 +49,11 @@ func (st *StreamState) storeSalvaged(s *State, cmd Command) error {
 }
 
 func (st *StreamState) noteSalvaged(s *State, at time.Time, a Archive, by string) {
-	reason := reasonf(Healthy, "the store of %s holds nothing above sequence %d, up to which %s has the same: nothing is lost with it; read by %s",
+	reason := reasonf(Healthy, "the store of %s holds nothing above sequence %d, up to which %s has the same; read by %s",
 		a.Member, a.Fork, st.Primary, by)
 	if a.Stream != "" {
 		reason = reasonf(InProgress, "%d messages of %s above sequence %d are archived in %s at %s, from a copy of its store, and verified, by %s; %s holds %d of them as well",
 			a.Messages, a.Member, a.Fork, a.Tail.Stream, a.Site, by, st.Primary, a.OnPrimary)
 	}
-	s.note(at, st.Name, a.Epoch, "tail_salvaged", reason)
+	s.note(at, st.Name, a.Epoch, "tail_salvaged", a.lostText(reason))
 }

@@ -122,7 +122,7 @@ var (
 	dualMessages  = desc("dual_capture_messages", "Messages that returned origins stored beside the primary, counted in their archives.", "stream")
 	salvaged      = desc("salvaged_messages_total", "Messages of former primaries that were archived and verified.", "stream")
 	waiting       = desc("salvage_waiting_messages", "Archived messages that the primary lacks, as far as this log knows.", "stream")
-	lostMessages  = desc("lost_messages_total", "Messages that were given up with an origin that was deleted unread (release: delete): at least so many.", "stream")
+	lostMessages  = desc("lost_messages_total", "Messages that were given up with an origin that was deleted unread (release: delete), at least so many, or that one was seen to hold and came back without.", "stream")
 	heldGauge     = desc("held", "1 while held; stream \"\" is the whole group.", "stream")
 	raftLeader    = desc("raft_leader", "1 when this node leads.")
 	raftQuorum    = desc("raft_quorum", "1 when this node is part of a working majority.")

@@ -135,7 +135,7 @@ func (s sharedMeta) storeRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := api.Request{Verb: api.VerbSalvaged, Stream: "DELETE", Epoch: st.Last.Epoch + 1, Member: st.Last.From, Tail: a.Tail(st.Primary.Site, max(a.Last, a.Fork))}
+	r := api.Request{Verb: api.VerbSalvaged, Stream: "DELETE", Epoch: st.Last.Epoch + 1, Member: st.Last.From, Tail: a.Tail(st.Primary.Site)}
 	if resp := s.w.do(t, s.w.follower(t), r); resp.Outcome != api.OutcomeRefused || !strings.Contains(resp.Reason.Text, "failover 2") {
 		t.Errorf("of a failover that never was: %+v", resp)
 	}

@@ -90,7 +90,7 @@ func (f *fromStore) run(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	f.tell(cmd.Context(), name, job.Epoch, origin, account.Tail(job.Primary.Site.Name, max(account.Last, account.Fork)))
+	f.tell(cmd.Context(), name, job.Epoch, origin, account.Tail(job.Primary.Site.Name))
 	if f.asJSON {
 		return printJSON(f.stdout, account)
 	}

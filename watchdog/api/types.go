@@ -74,7 +74,8 @@ type StreamStatus struct {
 	// Aftercare is under way for members since the primary has changed; Archives are the tails that were archived.
 	Aftercare []CareStatus     `json:"aftercare,omitempty"`
 	Archives  []policy.Archive `json:"archives,omitempty"`
-	// Lost counts what was given up with an origin that was deleted unread (release: delete), at least.
+	// Lost counts what was given up with an origin that was deleted unread (release: delete), at least, and what an origin was seen
+	// to hold and came back without.
 	Lost uint64 `json:"lost,omitempty"`
 	// Unread are those origins: what is lost with them is an estimate until a copy of their store is salvaged.
 	Unread []policy.Unread `json:"unread,omitempty"`

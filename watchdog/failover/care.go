@@ -201,11 +201,11 @@ func (c *carer) archive(ctx context.Context, st policy.StreamState, v policy.Car
 		failpoint(st.Name, "in-"+p.Stage)
 		c.h.progressed(c.id, p)
 	}
-	return c.h.archive(ctx, job, c.id, st.Primary, v.Member.Snapshot.LastSeq)
+	return c.h.archive(ctx, job, c.id, st.Primary)
 }
 
-// archive carries a job out between two streams, of which the old one was seen at sequence last just now.
-func (h *Hands) archive(ctx context.Context, job salvage.Job, old, primary policy.MemberID, last uint64) (*policy.Tail, error) {
+// archive carries a job out between two streams.
+func (h *Hands) archive(ctx context.Context, job salvage.Job, old, primary policy.MemberID) (*policy.Tail, error) {
 	from, err := h.side(ctx, old)
 	if err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (h *Hands) archive(ctx context.Context, job salvage.Job, old, primary polic
 		return nil, err
 	}
 	failpoint(job.Name, "after-archive")
-	return a.Tail(primary.Site, last), nil
+	return a.Tail(primary.Site), nil
 }
 
 // side is a member as salvage reads it, over a connection of its own that the caller closes.

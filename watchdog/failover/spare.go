@@ -71,7 +71,7 @@ func (e *sparer) next(ctx context.Context) (more bool, err error) {
 // archive copies what a spare holds beyond the fork to the primary's site, as that of a member.
 func (e *sparer) archive(ctx context.Context, st policy.StreamState, s policy.Spare, v policy.SpareViews) (*policy.Tail, error) {
 	job := salvage.Job{Name: st.Name, Of: s.Of(), Epoch: s.Stray, Origin: s.ID.String(), UpTo: s.ForkLimit}
-	return e.h.archive(ctx, job, s.ID, st.Primary, v.Spare.Snapshot.LastSeq)
+	return e.h.archive(ctx, job, s.ID, st.Primary)
 }
 
 func (e *sparer) send(ctx context.Context, m policy.Move) (more bool, err error) {

@@ -56,7 +56,9 @@ const progressEvery = 1000
 
 // Account is what an archive holds, verified. Without a tail, Stream is "" and all but Fork is 0.
 type Account struct {
-	Stream    string `json:"stream"`
+	Stream string `json:"stream"`
+	// OldLast is the old origin's last sequence as it was read.
+	OldLast   uint64 `json:"old_last"`
 	Fork      uint64 `json:"fork"`
 	First     uint64 `json:"first"` // origin sequences
 	Last      uint64 `json:"last"`
@@ -72,12 +74,12 @@ type Account struct {
 	Digest string `json:"digest"`
 }
 
-// Tail is the account as the log keeps it: of an archive at a site, and an old origin that stood at memberLast.
-func (a Account) Tail(site string, memberLast uint64) *policy.Tail {
+// Tail is the account as the log keeps it, of an archive at a site.
+func (a Account) Tail(site string) *policy.Tail {
 	if a.Stream == "" {
 		site = ""
 	}
-	return &policy.Tail{Site: site, Stream: a.Stream, Fork: a.Fork, MemberLast: memberLast, First: a.First, Last: a.Last,
+	return &policy.Tail{Site: site, Stream: a.Stream, Fork: a.Fork, MemberLast: a.OldLast, First: a.First, Last: a.Last,
 		FirstAt: a.FirstAt, LastAt: a.LastAt, Captured: a.Captured, Messages: a.Messages, OnPrimary: a.OnPrimary, Bytes: a.Bytes, Digest: a.Digest}
 }
 
@@ -89,18 +91,19 @@ var ErrRecreated = errors.New("the stream was created anew")
 // once: it goes on where the archive ends, and nothing is archived twice. A tail without messages makes no stream. A copy
 // that is not equal is a *MismatchError.
 func Archive(ctx context.Context, j Job) (Account, error) {
-	account, err := archive(ctx, j)
+	old, err := j.Old.info(ctx)
+	if err != nil {
+		return Account{}, fmt.Errorf("archive what %s holds of %s beyond failover %d: %w", j.Old, j.Name, j.Epoch, err)
+	}
+	account, err := archive(ctx, j, old)
+	account.OldLast = old.State.LastSeq
 	if err != nil {
 		return account, fmt.Errorf("archive what %s holds of %s beyond failover %d: %w", j.Old, j.Name, j.Epoch, err)
 	}
 	return account, nil
 }
 
-func archive(ctx context.Context, j Job) (Account, error) {
-	old, err := j.Old.info(ctx)
-	if err != nil {
-		return Account{}, err
-	}
+func archive(ctx context.Context, j Job, old *jsapi.Info) (Account, error) {
 	if !j.Created.IsZero() && !j.Created.Equal(old.Created) {
 		return Account{}, fmt.Errorf("%w: it is of %s, not of %s", ErrRecreated, old.Created, j.Created)
 	}

@@ -30,7 +30,7 @@ func parted(tb testing.TB, n int) *pair {
 func TestArchiveOfNothing(t *testing.T) {
 	p := parted(t, 0)
 	got := p.archive()
-	if got != (salvage.Account{Fork: 10}) {
+	if got != (salvage.Account{OldLast: 10, Fork: 10}) {
 		t.Errorf("%+v", got)
 	}
 	if _, err := p.js.Stream(p.ctx, salvage.StreamName("EVENTS", 3, "")); !errors.Is(err, jetstream.ErrStreamNotFound) {
