@@ -255,6 +255,8 @@ func (e carer) closeSeen() (Move, bool) {
 func (e carer) seal() Move {
 	shape, ok := e.v.Member.shape()
 	switch {
+	case e.m.Deleted: // by one of an earlier time that came late
+		return e.done("%s is deleted", e.c.Member)
 	case !ok:
 		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
 	case shape.Kind != ShapeParked:
@@ -268,9 +270,11 @@ func (e carer) seal() Move {
 // archive has the tail copied, by whoever carries the steps out; the account comes back with the views.
 func (e carer) archive() Move {
 	switch {
-	case e.m.Deleted: // by a delete that seemed lost, after which the member had grown
+	case e.m.Deleted: // by a delete that seemed lost, after which the member had grown, or a late one
 		m := e.done("%s is deleted", e.c.Member)
-		m.Care.Tail = e.c.Tail
+		if m.Care.Tail = e.c.Tail; e.c.Tail == nil { // a mirror again until somebody made a stream of it
+			m.Care.Tail = &Tail{}
+		}
 		return m
 	case !e.v.Member.answered():
 		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
@@ -381,7 +385,7 @@ func (e carer) create() Move {
 		return e.done("%s is a mirror of %s again", e.c.Member, e.st.Primary)
 	case !ok && e.v.Member.Evidence != NotFound:
 		return e.wait(Unreachable, "%s does not answer (%s)", e.c.Member, e.v.Member.Evidence)
-	case ok && e.m.knows(StampOf(e.v.Member.Snapshot.Config).Write) && !e.v.Member.Snapshot.Created.Equal(e.m.Created):
+	case ok && e.m.knows(StampOf(e.v.Member.Snapshot.Config).Write) && !e.v.Member.Snapshot.Created.Equal(e.m.Former):
 		return e.send(WriteDelete) // a late create of ours, of another time
 	case ok:
 		return e.wait(ChangedOutside, "%s should be gone, and is %s, not by a write of ours: `understudy adopt %s`", e.c.Member, shape, e.st.Name)

@@ -256,7 +256,7 @@ func (st *StreamState) mayOpenInCare(c Aftercare, w Write, m MemberState) error 
 // openedCare notes what an opened write of a care means for its member.
 func (m *MemberState) openedCare(st *StreamState, w Write) {
 	if w.Kind == WriteCreate {
-		if !m.Created.IsZero() { // answers of the deleted incarnation, remembered somewhere, count no more
+		if !m.Created.IsZero() { // what anybody remembers of that is gone
 			m.Former, m.Created = m.Created, time.Time{}
 		}
 		m.Best, m.BestAt, m.Config, m.ConfigSum, m.Gone, m.Recreated = nil, time.Time{}, nil, "", false, time.Time{}

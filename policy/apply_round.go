@@ -109,9 +109,6 @@ func (m MemberState) learn(st StreamState, r MemberRound, at time.Time) MemberSt
 				m.Recreated, m.Gone = s.Created, m.Gone && s != r.Now
 				continue
 			}
-			if m.Deleted { // somebody's, in place of what we deleted: answers of that count no more
-				m.Former = m.Created
-			}
 			if m.Want == nil {
 				m.Stray, m.ForkLimit, m.Follows = st.strayOf(m, *s), 0, MemberID{}
 			}

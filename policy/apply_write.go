@@ -131,14 +131,14 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	}
 	w := &m.Writes[i]
 	if w.Kind == WriteDelete && c.How == ClosedReplied && !c.Only { // a copy of it may still come, and remove what is made in its place
-		m.Deleted, m.Gone = true, false
+		m.removed()
 		st.Members[c.Member.String()] = m
 		return nil
 	}
 	w.Closed, w.Detail = c.How, c.Detail
 	w.Config = nil // only its stamp matters from here on
 	if w.Kind == WriteDelete && (c.How == ClosedReplied || c.How == ClosedSeen) {
-		m.Deleted, m.Gone = true, false
+		m.removed()
 	}
 	if w.Kind == WriteCreate && (c.How == ClosedReplied || c.How == ClosedSeen) {
 		m.Deleted = false
@@ -152,4 +152,12 @@ func (st *StreamState) close(_ *State, cmd Command) error {
 	}
 	st.Members[c.Member.String()] = m
 	return nil
+}
+
+// removed notes that a delete of ours has shown its effect: answers of that incarnation, remembered somewhere, count no more.
+func (m *MemberState) removed() {
+	m.Deleted, m.Gone = true, false
+	if !m.Created.IsZero() {
+		m.Former = m.Created
+	}
 }

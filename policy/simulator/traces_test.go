@@ -231,6 +231,35 @@ func TestLateDeleteRemovesARecreatedStream(t *testing.T) {
 	}
 }
 
+// TestCreateArrivesTwice: a mirror is made anew and removed at once by a delete that seemed lost; the second copy of the create
+// makes it once more. It is nobody's but ours, and goes the way of a late create.
+func TestCreateArrivesTwice(t *testing.T) {
+	s := returning(t)
+	late := s.heldUp(t, origin, policy.WriteDelete)
+	s.deliver(s.heldUp(t, origin, policy.WriteDelete))
+	create := s.heldUp(t, origin, policy.WriteCreate)
+	s.deliver(create)
+	if err := s.propose(policy.Command{Close: &policy.CloseCommand{Stream: name, Member: origin, Write: create.ID, How: policy.ClosedReplied}}); err != nil {
+		t.Fatal(err)
+	}
+	s.deliver(late)
+	for i := 0; !s.st().Members[origin.String()].Deleted && i < 1000; i++ {
+		if len(s.workers) == 0 {
+			s.doRound()
+		}
+		s.workSome()
+	}
+	s.workers = nil
+	s.deliver(create)
+	if got := shape(s, origin); !s.st().Members[origin.String()].Deleted || got.Kind != policy.ShapeMirror {
+		t.Fatalf("the second copy did not take effect: %s", got)
+	}
+	s.settle(40)
+	if c, cared := s.st().Aftercare[origin.String()]; cared || !follows(s, origin) || s.err != nil {
+		t.Errorf("the origin is %s in the end: %v; its care: %+v", shape(s, origin), s.err, c.Waiting)
+	}
+}
+
 // TestLateParkPromotesARejoinedMirror: a copy of the return guard's park arrives when the origin is a mirror of the new primary.
 // To the server that is a promotion; to us the member has returned once more, and is made a mirror again.
 func TestLateParkPromotesARejoinedMirror(t *testing.T) {
