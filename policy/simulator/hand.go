@@ -154,6 +154,8 @@ func (s *Sim) loseStores() {
 	clear(s.reported)
 	clear(s.seen.targets)
 	clear(s.seen.promoted)
+	s.released = 0
+	clear(s.resets) // a new log counts its epochs anew
 	s.elect()
 }
 
