@@ -204,9 +204,11 @@ func (a adopter) alone(id MemberID) bool {
 	switch {
 	case id == a.plan.Primary || id == a.st.Primary:
 		return false
-	case r.Evidence == NotFound && (m.Deleted || cared && deleting):
-		return m.Recreated.IsZero() // else what a person made in its place is what is gone
-	case !cared || !a.samePrimary() || r.Evidence == NotFound:
+	case r.Evidence == NotFound: // unless what a person made of it, or in its place, is what is gone
+		if !m.Deleted && !(cared && deleting) || !m.Recreated.IsZero() {
+			return false
+		}
+	case !cared || !a.samePrimary():
 		return false
 	case r.Reachable() && r.Now != nil:
 		if !r.Now.Created.Equal(m.Created) && !m.madeBy(*r.Now) {

@@ -80,6 +80,8 @@ func standWritten(m MemberState, shape Shape, stamp Stamp) (standing, Reason) {
 		return foreign, reasonf(ChangedOutside, "%s was taken over as %s, and is now %s: changed by somebody else", m.ID, m.Want, shape)
 	case m.WantWrite != "" && stamp.Write == m.WantWrite:
 		return foreign, reasonf(ChangedOutside, "%s was left %s by write %s, and is now %s: changed by somebody else", m.ID, m.Want, m.WantWrite, shape)
+	case m.WantWrite.Kind() == WriteCreate && stamp.Write == "": // nothing older of ours can stand there: that was deleted
+		return foreign, reasonf(ChangedOutside, "%s was made %s by write %s, and is now %s, without its mark: made anew by somebody else", m.ID, m.Want, m.WantWrite, shape)
 	case shape.Kind == ShapeMirror && m.Want.Kind != ShapeMirror && (m.Promoted == 0 || m.Retired > 0):
 		return foreign, reasonf(ChangedOutside, "%s should be %s, but is %s", m.ID, m.Want, shape)
 	}

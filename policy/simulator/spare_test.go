@@ -123,3 +123,46 @@ func TestMadeAnewByHandAndGone(t *testing.T) {
 		t.Errorf("left: %v", spares(s))
 	}
 }
+
+// TestMadeAnewByHandAtOnce: somebody makes the sibling anew before anybody has looked at what was just created there. It bears no
+// mark of ours, so that it is no older state of ours either: it is held, and an adoption takes it for what it is.
+func TestMadeAnewByHandAtOnce(t *testing.T) {
+	s := healthy(caring)
+	s.world.up["east"] = false
+	s.deliver(s.heldUp(t, eu, policy.WriteDelete))
+	s.answered(t, s.heldUp(t, eu, policy.WriteCreate))
+	s.handRejoin(eu)
+	s.settle(3)
+	if r := policy.Decide(s.rules, s.hash, s.leader, s.state, name).Reason; r.Code != policy.ChangedOutside {
+		t.Fatalf("the hand was not seen: %+v", r)
+	}
+	s.mend()
+	s.world.up["east"] = true
+	s.settle(40)
+	if r := policy.Decide(s.rules, s.hash, s.leader, s.state, name).Reason; r.Code != policy.Healthy || !follows(s, eu) || s.err != nil {
+		t.Errorf("after the adoption: %+v; the sibling is %s: %v", r, shape(s, eu), s.err)
+	}
+}
+
+// TestBoundByHandAndGone: the same with a sibling that is being made anew, that somebody promotes and then deletes, while a delete of
+// it is still open: what the log wants of it is nobody's business any more.
+func TestBoundByHandAndGone(t *testing.T) {
+	s := healthy(caring)
+	s.world.up["east"] = false
+	s.heldUp(t, eu, policy.WriteDelete) // lost
+	s.deliver(s.heldUp(t, eu, policy.WriteDelete))
+	s.answered(t, s.heldUp(t, eu, policy.WriteCreate))
+	s.toggleHold()
+	s.settle(1)
+	s.handBind(eu, "other.EVENTS_EU")
+	s.settle(2)
+	s.handDelete(eu)
+	s.handDelete(eu)
+	s.settle(1)
+	s.toggleHold()
+	s.mend()
+	s.doRound()
+	if r := policy.Decide(s.rules, s.hash, s.leader, s.state, name).Reason; r.Code != policy.Healthy {
+		t.Errorf("after the adoption: %+v", r)
+	}
+}

@@ -76,6 +76,15 @@ func (s *Sim) heldUp(t *testing.T, id policy.MemberID, kind policy.WriteKind) po
 	return policy.Write{}
 }
 
+// answered delivers a write, whose answer reaches the leader.
+func (s *Sim) answered(t *testing.T, w policy.Write) {
+	t.Helper()
+	s.deliver(w)
+	if err := s.propose(policy.Command{Close: &policy.CloseCommand{Stream: name, Member: w.Member, Write: w.ID, How: policy.ClosedReplied, Only: true}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // follows reports that a member is a mirror of the primary again, with all that it holds.
 func follows(s *Sim, id policy.MemberID) bool {
 	p := s.world.streams[s.st().Primary.String()]
@@ -238,10 +247,7 @@ func TestCreateArrivesTwice(t *testing.T) {
 	late := s.heldUp(t, origin, policy.WriteDelete)
 	s.deliver(s.heldUp(t, origin, policy.WriteDelete))
 	create := s.heldUp(t, origin, policy.WriteCreate)
-	s.deliver(create)
-	if err := s.propose(policy.Command{Close: &policy.CloseCommand{Stream: name, Member: origin, Write: create.ID, How: policy.ClosedReplied}}); err != nil {
-		t.Fatal(err)
-	}
+	s.answered(t, create)
 	s.deliver(late)
 	for i := 0; !s.st().Members[origin.String()].Deleted && i < 1000; i++ {
 		if len(s.workers) == 0 {
