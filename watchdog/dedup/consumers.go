@@ -27,7 +27,7 @@ type listener struct {
 // pauseConsumers keeps the seeds from those who read the mirror: every consumer that would be handed them is paused, for a
 // time that ends by itself if this leader dies. resume gives each what it had.
 func (s *seeding) pauseConsumers(ctx context.Context) (resume func(context.Context), err error) {
-	if s.Fresh && s.target.state.Consumers == 0 { // as of a moment ago
+	if s.Fresh != nil && s.target.state.Consumers == 0 { // as of a moment ago
 		return func(context.Context) {}, nil
 	}
 	until := s.target.now.Add(s.Budget + 2*cleanUp) // by the server's clock

@@ -205,7 +205,7 @@ func (m *mirrored) publishPlain(n int) {
 func (m *mirrored) subject(i int) string { return fmt.Sprintf("%s.%d", m.origin["name"], i%7) }
 
 // promote deletes the origin, and promotes the mirror onto its parked subject with the origin's settings and more.
-func (m *mirrored) promote(more settings) {
+func (m *mirrored) promote(more settings) (reply *jsapi.Info) {
 	m.t.Helper()
 	if err := m.conn.Delete(within(m.t), m.origin["name"].(string)); err != nil {
 		m.t.Fatal(err)
@@ -215,17 +215,17 @@ func (m *mirrored) promote(more settings) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.update(raw, more)
+	return m.update(raw, more)
 }
 
 // update sends a config with further settings.
-func (m *mirrored) update(raw json.RawMessage, more settings) {
+func (m *mirrored) update(raw json.RawMessage, more settings) (reply *jsapi.Info) {
 	m.t.Helper()
 	all := settings{}
 	if err := json.Unmarshal(raw, &all); err != nil {
 		m.t.Fatal(err)
 	}
-	m.must(m.conn.Update(within(m.t), m.member.Stream, all.with(more).raw(m.t)))
+	return m.must(m.conn.Update(within(m.t), m.member.Stream, all.with(more).raw(m.t)))
 }
 
 // bind gives the promoted stream the origin's subjects.

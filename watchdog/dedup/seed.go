@@ -49,8 +49,9 @@ type Job struct {
 	Budget time.Duration
 	// Gathered ids, when set, are not read again.
 	Gathered *Ids
-	// Fresh: the caller promoted the stream itself, and nobody has published on its parked subject since.
-	Fresh bool
+	// Fresh is the server's reply to the caller's own promotion of the stream, if nobody has published on its parked subject
+	// since; nil otherwise.
+	Fresh *jsapi.Info
 }
 
 // Account is what a seeding came to.
@@ -126,8 +127,12 @@ func connect(ctx context.Context, conn *jsapi.Conn, job Job) (*seeding, *jsapi.I
 	if err != nil {
 		return nil, nil, err
 	}
+	s := &seeding{Job: job, seed: seed{subject: policy.ParkSubject(job.Member), stream: job.Member.Stream}, conn: conn, js: js}
+	if job.Fresh != nil {
+		return s, job.Fresh, nil
+	}
 	info, err := conn.Info(ctx, job.Member.Stream)
-	return &seeding{Job: job, seed: seed{subject: policy.ParkSubject(job.Member), stream: job.Member.Stream}, conn: conn, js: js}, info, err
+	return s, info, err
 }
 
 // open reads the target, and refuses one that is not parked.
@@ -156,7 +161,7 @@ func (s *seeding) run(ctx context.Context) (Account, error) {
 		return acc, nil
 	}
 	before := s.target.state
-	if !s.Fresh {
+	if s.Fresh == nil {
 		var err error
 		if before, err = s.purge(ctx, purging{}); err != nil { // of a run that died
 			return acc, err
@@ -181,7 +186,7 @@ func (s *seeding) publish(ctx context.Context, ids []string, acc Account, before
 		return acc, err
 	}
 	defer resume(ctx)
-	if s.Fresh && len(ids) <= inFlight {
+	if s.Fresh != nil && len(ids) <= inFlight {
 		if after, ok := s.counted(ctx, ids, before); ok {
 			acc.Seeded, acc.LastSeq, acc.Burned = len(ids), after.LastSeq, after.LastSeq-before.LastSeq
 			return acc, nil

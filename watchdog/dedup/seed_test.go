@@ -81,7 +81,7 @@ func gathered(t *testing.T, p *place, name string) {
 		m.publish("b", ids)
 		m.publishPlain(10)
 	})
-	job := dedup.Job{Member: m.member, MaxIDs: most, Fresh: true}
+	job := dedup.Job{Member: m.member, MaxIDs: most}
 	f, err := dedup.Follow(within(t), p.conn, job)
 	if err != nil {
 		t.Fatal(err)
@@ -94,8 +94,7 @@ func gathered(t *testing.T, p *place, name string) {
 	if job.Gathered, err = f.Ids(within(t), last); err != nil {
 		t.Fatal(err)
 	}
-	m.promote(nil)
-	eventually(t, "a leader of what was promoted", func() bool { return m.takes(policy.ParkSubject(m.member)) })
+	job.Fresh = m.promote(nil)
 	if acc := m.seed(job); acc.Seeded != most || acc.Burned != most || acc.LeftOut != 0 || acc.Missing != 0 {
 		t.Errorf("account: got %+v, want %d seeded", acc, most)
 	}
@@ -112,8 +111,8 @@ func TestFreshTarget(t *testing.T) {
 	t.Run("keeps one message a subject", func(t *testing.T) {
 		m := p.mirror(t, "KV", nil, nil, func(m *mirrored) { m.publish("a", ids) })
 		before := m.state()
-		m.promote(settings{"max_msgs_per_subject": 64})
-		if acc := m.seed(dedup.Job{LastSeq: before.LastSeq, Fresh: true}); acc.Seeded != ids || acc.Burned != ids || acc.LeftOut != 0 {
+		reply := m.promote(settings{"max_msgs_per_subject": 64})
+		if acc := m.seed(dedup.Job{LastSeq: before.LastSeq, Fresh: reply}); acc.Seeded != ids || acc.Burned != ids || acc.LeftOut != 0 {
 			t.Errorf("account: got %+v, want %d seeded", acc, ids)
 		}
 		m.whole(before, "a", ids)
@@ -126,8 +125,8 @@ func TestFreshTarget(t *testing.T) {
 		last := m.must(p.conn.Info(within(t), "SOME")).State.LastSeq
 		eventually(t, "a mirror that holds all", func() bool { return m.state().LastSeq == last })
 		before := m.state()
-		m.promote(nil)
-		if acc := m.seed(dedup.Job{LastSeq: last, Fresh: true}); acc.Known+acc.Seeded != ids+more || acc.Burned != ids || acc.LeftOut != 0 {
+		reply := m.promote(nil)
+		if acc := m.seed(dedup.Job{LastSeq: last, Fresh: reply}); acc.Known+acc.Seeded != ids+more || acc.Burned != ids || acc.LeftOut != 0 {
 			t.Errorf("account: got %+v, want %d known, for %d sequences", acc, ids+more, ids)
 		}
 		if after := m.state(); after.Msgs != before.Msgs {

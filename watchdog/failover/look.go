@@ -23,6 +23,10 @@ func (h *Hands) look(ctx context.Context, via, stream string, timeout time.Durat
 	if err != nil {
 		return policy.View{Evidence: look.EvidenceOf(err)}
 	}
+	return viewOf(info)
+}
+
+func viewOf(info *jsapi.Info) policy.View {
 	s := look.SnapshotOf(info)
 	return policy.View{Evidence: look.EvidenceOfInfo(info), Snapshot: &s}
 }

@@ -25,8 +25,8 @@ func (s *stepper) seed(ctx context.Context, st policy.StreamState, maxIDs int) e
 	a := st.Attempt
 	job := dedup.Job{Member: a.Target, MaxIDs: maxIDs, LastSeq: a.LastSeq}
 	if a.Kind == policy.KindSwitchover {
-		job.Budget, job.Gathered, job.Fresh = plannedSeedBudget, s.readBefore().ids, s.fresh
-		s.fresh = false
+		job.Budget, job.Gathered, job.Fresh = plannedSeedBudget, s.readBefore().ids, s.promoted
+		s.promoted = nil
 		defer s.readWhile(ctx, st)()
 	} else {
 		if err := s.flush(ctx); err != nil {
@@ -74,6 +74,16 @@ func (s *stepper) readMeanwhile() (v policy.Views, read bool) {
 		return v, false
 	}
 	return *views, true
+}
+
+// readReply makes of the reply to the promote what there is to be known for the seeding, which is next: publishers wait. Seeds that
+// nobody takes yet are sent again, as any that are not acked.
+func (s *stepper) readReply(a *policy.Attempt) (v policy.Views, read bool) {
+	if s.promoted == nil || a.Phase != policy.PhasePromote || a.Seeds() == 0 {
+		return v, false
+	}
+	view := viewOf(s.promoted)
+	return policy.Views{Members: map[string]policy.View{a.Target.String(): view}, Ready: true}, view.Evidence == policy.AnsweredParked
 }
 
 func (s *stepper) seedOnce(ctx context.Context, site string, job dedup.Job) (dedup.Account, error) {

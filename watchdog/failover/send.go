@@ -29,8 +29,8 @@ type sending struct {
 	opened time.Time
 	// before is committed together with the open.
 	before []policy.Command
-	// later, when set, takes the close of a write that was replied to instead of the log.
-	later func(policy.Command)
+	// later, when set, takes the close of a write that was replied to instead of the log, and the reply.
+	later func(policy.Command, *jsapi.Info)
 }
 
 // opens log the write, and the one that is to follow it.
@@ -56,7 +56,7 @@ func (h *Hands) send(ctx context.Context, o sending) (refused, err error) {
 			return nil, fmt.Errorf("log write %s: %w", w.ID, err)
 		}
 	}
-	err = h.write(ctx, w, o.timeout, led)
+	reply, err := h.write(ctx, w, o.timeout, led)
 	failpoint(o.state.Name, "after-send-"+string(w.Kind))
 	how := closes(err)
 	h.o.Log.Debug("write sent", "stream", o.state.Name, "write", string(w.ID), "member", w.Member.String(), "kind", string(w.Kind), "resend", resend, "closed", string(how), "error", err)
@@ -68,41 +68,46 @@ func (h *Hands) send(ctx context.Context, o sending) (refused, err error) {
 	case resend && how == policy.ClosedNotSent:
 		return err, nil // this copy never left; an earlier one may still arrive
 	}
+	if how == policy.ClosedReplied && o.later != nil {
+		o.later(closing(o, how, nil), reply)
+		return nil, nil
+	}
 	return h.close(ctx, o, how, err)
 }
 
 // close logs what came of a write.
 func (h *Hands) close(ctx context.Context, o sending, how policy.CloseHow, outcome error) (refused, err error) {
+	if err := h.settle(ctx, h.commit(ctx, o.state.Name, []policy.Command{closing(o, how, outcome)})); err != nil {
+		return nil, err
+	}
+	return outcome, nil
+}
+
+// closing is the command that logs it.
+func closing(o sending, how policy.CloseHow, outcome error) policy.Command {
 	w := o.move.Write
 	c := policy.CloseCommand{Stream: o.state.Name, Member: w.Member, Write: w.ID, How: how, Only: !o.move.Resend}
 	if outcome != nil {
 		c.Detail = outcome.Error()
 	}
-	if how == policy.ClosedReplied && o.later != nil {
-		o.later(policy.Command{Close: &c})
-		return nil, nil
-	}
-	if err := h.settle(ctx, h.commit(ctx, o.state.Name, []policy.Command{{Close: &c}})); err != nil {
-		return nil, err
-	}
-	return outcome, nil
+	return policy.Command{Close: &c}
 }
 
 // errNotSent wraps what kept a write from leaving.
 var errNotSent = errors.New("not sent")
 
 // write sends one write, within one deadline, after a check of leadership: led is when a commit began that has gone
-// through since, and which is as good as one while it is fresh.
-func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration, led time.Time) error {
+// through since, and which is as good as one while it is fresh. A delete has no reply to return.
+func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration, led time.Time) (reply *jsapi.Info, err error) {
 	conn, err := h.writer(ctx, w.Via)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNotSent, err)
+		return nil, fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	if err := h.verifySince(ctx, led); err != nil {
-		return fmt.Errorf("%w: %w", errNotSent, err)
+		return nil, fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", errNotSent, ctx.Err())
+		return nil, fmt.Errorf("%w: %w", errNotSent, ctx.Err())
 	}
 	asked, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -110,14 +115,14 @@ func (h *Hands) write(ctx context.Context, w policy.Write, timeout time.Duration
 	case policy.WriteDelete, policy.WriteUnspare:
 		err = conn.Delete(asked, w.Member.Stream)
 	case policy.WriteCreate, policy.WriteSpare:
-		_, err = conn.Create(asked, w.Member.Stream, w.Config)
+		reply, err = conn.Create(asked, w.Member.Stream, w.Config)
 	default:
-		_, err = conn.Update(asked, w.Member.Stream, w.Config)
+		reply, err = conn.Update(asked, w.Member.Stream, w.Config)
 	}
 	if errors.Is(err, jsapi.ErrTimeout) && timeout >= h.o.Timeout { // not one that only waited for an effect
 		leaveSilent(ctx, conn)
 	}
-	return err
+	return reply, err
 }
 
 // pingTimeout is how long the server behind a connection may take for a sign of life, once a write was not answered.

@@ -195,7 +195,7 @@ func (s *sourcer) send(ctx context.Context, m policy.Move) (bool, error) {
 	}
 	failpoint(s.name, "after-open-"+string(w.Kind))
 	s.halted = nil
-	err := s.h.write(ctx, w, s.h.o.Timeout, led)
+	_, err := s.h.write(ctx, w, s.h.o.Timeout, led)
 	failpoint(s.name, "after-send-"+string(w.Kind))
 	how := closes(err)
 	s.h.o.Log.Debug("write sent", "stream", s.name, "write", string(w.ID), "member", w.Member.String(), "kind", string(w.Kind), "closed", string(how), "error", err)

@@ -97,7 +97,7 @@ func (h *Hands) sendSpare(ctx context.Context, name string, m policy.Move) (refu
 		return nil, fmt.Errorf("log write %s: %w", w.ID, err)
 	}
 	failpoint(name, "after-open-"+string(w.Kind))
-	outcome := h.write(ctx, w, h.o.Timeout, led)
+	_, outcome := h.write(ctx, w, h.o.Timeout, led)
 	failpoint(name, "after-send-"+string(w.Kind))
 	how := closes(outcome)
 	h.o.Log.Debug("write sent", "stream", name, "write", string(w.ID), "member", w.Member.String(), "kind", string(w.Kind), "closed", string(how), "error", outcome)

@@ -69,7 +69,7 @@ type stepper struct {
 	led          time.Time          // when the newest commit began that has gone through
 	opened       policy.WriteID     // a write that this step has logged ahead, and not sent
 	ahead        ahead              // of a switchover
-	fresh        bool               // this step has promoted the target, and published nothing there yet
+	promoted     *jsapi.Info        // the reply to this step's own promote, as long as it has published nothing there
 	seeded       *policy.SeedRecord // what came of the seeding of this seed phase
 	seedFailures int
 	released     bool // the carried consumers, in this verify phase
@@ -130,6 +130,9 @@ func (s *stepper) besides(ctx context.Context, do func() error) (more bool, err 
 // views is what there is to be read for the next move, and what this step knows besides.
 func (s *stepper) views(ctx context.Context, st policy.StreamState) policy.Views {
 	v, read := s.readMeanwhile()
+	if !read {
+		v, read = s.readReply(st.Attempt)
+	}
 	if !read {
 		v = s.h.read(ctx, st, s.origin)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/jsapi"
 )
 
 // pass keeps what the newest reading has shown to be done. The first phase took until now, the others no time.
@@ -55,9 +56,11 @@ func (s *stepper) write(ctx context.Context, st policy.StreamState, m policy.Mov
 	}
 	if s.origin == nil {
 		s.beginAhead(ctx, *st.Attempt, o.move)
-		o.later = func(c policy.Command) {
+		o.later = func(c policy.Command, reply *jsapi.Info) {
 			s.known = append(s.known, c)
-			s.fresh = m.Write.Kind == policy.WritePromote && !m.Resend
+			if s.promoted = nil; m.Write.Kind == policy.WritePromote && !m.Resend {
+				s.promoted = reply
+			}
 		}
 	}
 	began := time.Now()
