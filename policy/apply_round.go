@@ -270,7 +270,7 @@ func (s *State) noteRound(at time.Time, old, st StreamState) {
 		if i >= len(old.DualCapture) {
 			s.note(at, st.Name, c.Epoch, "origin_returned", reasonf(DualCapture, "%s answers again with its old subjects, at sequence %d", c.Member, c.FromSeq))
 		} else if old.DualCapture[i].Fenced.IsZero() && !c.Fenced.IsZero() {
-			s.note(at, st.Name, c.Epoch, "origin_fenced", reasonf(DualCapture, "%s is parked; it took up to %d messages meanwhile", c.Member, c.ToSeq-min(c.FromSeq, c.ToSeq)))
+			s.note(at, st.Name, c.Epoch, "origin_fenced", reasonf(DualCapture, "%s is parked; it took up to %s meanwhile", c.Member, messages(c.ToSeq-min(c.FromSeq, c.ToSeq))))
 		}
 	}
 	for _, key := range sortedKeys(st.Members) {

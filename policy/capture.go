@@ -74,8 +74,8 @@ func (st *StreamState) measured(s *State, at time.Time, c Aftercare) {
 	}
 	st.DualCapture[i].Stored = &stored
 	if stored.Messages > 0 {
-		s.note(at, st.Name, c.Epoch, "dual_capture", reasonf(DualCapture, "%s stored %d messages (%d to %d) in %s after %s had been bound, from %s to %s",
-			c.Member, stored.Messages, stored.First, stored.Last, stored.Span().Round(time.Millisecond), st.Primary,
+		s.note(at, st.Name, c.Epoch, "dual_capture", reasonf(DualCapture, "%s stored %s (%d to %d) in %s after %s had been bound, from %s to %s",
+			c.Member, messages(stored.Messages), stored.First, stored.Last, stored.Span().Round(time.Millisecond), st.Primary,
 			stored.FirstAt.UTC().Format(time.RFC3339Nano), stored.LastAt.UTC().Format(time.RFC3339Nano)))
 	}
 }

@@ -161,7 +161,7 @@ func gateLoss(q *question) (Reason, bool) {
 	case !l.Known && !q.sr.AllowUnknownLoss:
 		return reasonf(LossUnknown, "nobody has ever read %s: how much %s lacks is unknown (loss.unknown: allow would go on)", q.st.Primary, q.target.ID), false
 	case l.Known && max(l.AtLeast, l.Estimated) > q.sr.MaxLoss:
-		return reasonf(LossOverLimit, "%s lacks at least %d messages (estimated %d), the limit is %d", q.target.ID, l.AtLeast, l.Estimated, q.sr.MaxLoss), false
+		return reasonf(LossOverLimit, "%s lacks at least %s (estimated %d), the limit is %d", q.target.ID, messages(l.AtLeast), l.Estimated, q.sr.MaxLoss), false
 	}
 	return Reason{}, true
 }

@@ -108,9 +108,9 @@ func (e ensurer) preCheck() Move {
 	case m == nil || m.Active < 0 || m.Active >= receivingWithin:
 		return e.wait(InProgress, "%s has not heard of %s lately", e.a.Target, e.a.From)
 	case newest > target.LastSeq+mayLag:
-		return e.wait(InProgress, "%s lacks %d messages of %s", e.a.Target, newest-target.LastSeq, e.a.From)
+		return e.wait(InProgress, "%s lacks %s of %s", e.a.Target, messages(newest-target.LastSeq), e.a.From)
 	}
-	return e.done("%s lacks %d messages of %s", e.a.Target, newest-min(newest, target.LastSeq), e.a.From)
+	return e.done("%s lacks %s of %s", e.a.Target, messages(newest-min(newest, target.LastSeq)), e.a.From)
 }
 
 // newestOf is how far a mirror has to come of a stream whose last sequence is last.

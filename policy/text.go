@@ -12,6 +12,14 @@ func reasonf(c Code, format string, args ...any) Reason {
 	return Reason{Code: c, Text: fmt.Sprintf(format, args...)}
 }
 
+// messages counts them in words that agree.
+func messages(n uint64) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return fmt.Sprintf("%d messages", n)
+}
+
 func list(names []string) string { return strings.Join(names, ", ") }
 
 // evidenceList reads "wd-east timeout, wd-west no_responders".
