@@ -12,6 +12,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 // caller names who asks, for the history. Behind sudo that is the person, not root; it is a help to readers and no
@@ -68,25 +69,25 @@ func (a *app) doBy(ctx context.Context, c *api.Client, r api.Request) error {
 func (a *app) outcome(ctx context.Context, c *api.Client, r api.Request, resp api.Response, w io.Writer) error {
 	if done := resp.Outcome == api.OutcomeDone; done || len(resp.Streams) > 1 { // of one stream, the error says it all
 		for _, name := range slices.Sorted(maps.Keys(resp.Streams)) {
-			fmt.Fprintf(w, "%s: %s\n", name, clean(reasonText(resp.Streams[name])))
+			fmt.Fprintf(w, "%s: %s\n", name, screen.Clean(reasonText(resp.Streams[name])))
 		}
 	}
 	if resp.Outcome == api.OutcomeDone && len(resp.Streams) == 0 {
-		fmt.Fprintln(w, "done:", clean(resp.Reason.Text))
+		fmt.Fprintln(w, "done:", screen.Clean(resp.Reason.Text))
 	}
 	if decided, err := decision(resp); decided {
 		return err
 	}
 	if len(resp.Problems) > 0 {
 		for _, p := range resp.Problems { // as they are, one a line, so that an editor finds the place
-			fmt.Fprintln(a.stderr, clean(p))
+			fmt.Fprintln(a.stderr, screen.Clean(p))
 		}
 		return &exit{code: exitConfig}
 	}
 	if err := a.guarded(ctx, c, r.Stream); err != nil {
 		return err
 	}
-	return &exit{exitFailed, fmt.Errorf("%s failed: %s", r.Verb, clean(reasonText(resp.Reason)))}
+	return &exit{exitFailed, fmt.Errorf("%s failed: %s", r.Verb, screen.Clean(reasonText(resp.Reason)))}
 }
 
 // decision is the exit code of a command that was done, refused, or is to be tried again; not of one that failed.
@@ -95,9 +96,9 @@ func decision(resp api.Response) (decided bool, err error) {
 	case api.OutcomeDone:
 		return true, nil
 	case api.OutcomeRefused:
-		return true, &exit{exitRefused, fmt.Errorf("refused: %s", clean(reasonText(resp.Reason)))}
+		return true, &exit{exitRefused, fmt.Errorf("refused: %s", screen.Clean(reasonText(resp.Reason)))}
 	case api.OutcomeRetry:
-		return true, &exit{exitRetry, fmt.Errorf("try again: %s", clean(reasonText(resp.Reason)))}
+		return true, &exit{exitRetry, fmt.Errorf("try again: %s", screen.Clean(reasonText(resp.Reason)))}
 	}
 	return false, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func adoptCommand(a *app) *cobra.Command {
@@ -70,7 +71,7 @@ func adoptionPage(r api.Request, plan policy.Adoption) string {
 	p.line("%s %s %s, epoch %d.", plan.Primary, becomes, r.Stream, plan.Epoch)
 	var rows [][]string
 	for _, m := range plan.Members {
-		rows = append(rows, []string{m.ID.String(), string(m.Role), clean(m.Text)})
+		rows = append(rows, []string{m.ID.String(), string(m.Role), screen.Clean(m.Text)})
 	}
 	p.grid([]column{{head: "member", width: 24}, {head: "becomes"}, {head: "since it", width: 50}}, rows)
 	if plan.Ends != "" {

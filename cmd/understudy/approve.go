@@ -7,6 +7,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func approveCommand(a *app) *cobra.Command {
@@ -24,7 +25,7 @@ when another target is better, or when more would be left behind.`,
 			}
 			best, ok := awaiting(s)
 			if !ok {
-				return &exit{exitRefused, fmt.Errorf("%s waits for no approval: %s", s.Name, clean(reasonText(s.Reason)))}
+				return &exit{exitRefused, fmt.Errorf("%s waits for no approval: %s", s.Name, screen.Clean(reasonText(s.Reason)))}
 			}
 			shown := policy.Approval{Epoch: s.Epoch + 1, Target: policy.MemberID{Site: best.Site, Stream: best.Stream}, Loss: s.Loss}
 			fmt.Fprintf(a.stdout, "%s: failover %d from %s to %s; %s\n", s.Name, shown.Epoch, s.Primary,

@@ -13,6 +13,7 @@ import (
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/demo"
 	"github.com/understudy-ha/understudy/watchdog/natslab"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func demoCommand(a *app) *cobra.Command {
@@ -41,7 +42,7 @@ The exit code is 0 when the right thing happened, which is not always a failover
 			defer stop()
 			ctx, out, release := guardOutput(ctx, a.stdout)
 			defer release()
-			o.Out, o.Colour = out, bool(paintFor(a.stdout))
+			o.Out, o.Colour = out, screen.PaintFor(a.stdout)
 			return runDemo(ctx, o)
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func failoverCommand(a *app) *cobra.Command {
@@ -116,7 +117,7 @@ func (a *app) confirm(cmd *cobra.Command, plan string, yes bool) error {
 	if yes {
 		return nil
 	}
-	if !isTerminal(a.stdin) {
+	if !screen.IsTerminal(a.stdin) {
 		return usageError(cmd, errors.New("nobody is there to ask: give --yes"))
 	}
 	fmt.Fprint(a.stderr, "Go on? Type yes: ")

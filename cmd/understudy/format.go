@@ -76,22 +76,5 @@ func reasonText(r policy.Reason) string {
 	return string(r.Code) + ": " + r.Text
 }
 
-// wrap breaks a text into lines of at most width characters, at its spaces.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len([]rune(line))+1+len([]rune(word)) > width {
-			lines = append(lines, line)
-			line = ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
-}
-
 // at writes a point in time; logs and all watchdogs speak UTC.
 func at(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func healthcheckCommand(a *app) *cobra.Command {
@@ -35,9 +36,9 @@ origin, nor of leadership.`,
 			case err != nil:
 				return &exit{exitFailed, err}
 			case !h.OK:
-				return &exit{exitFailed, fmt.Errorf("%s: %s", path, clean(h.Text))}
+				return &exit{exitFailed, fmt.Errorf("%s: %s", path, screen.Clean(h.Text))}
 			}
-			_, err = fmt.Fprintln(a.stdout, clean(h.Text))
+			_, err = fmt.Fprintln(a.stdout, screen.Clean(h.Text))
 			return err
 		},
 	}

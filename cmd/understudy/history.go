@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/policy"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func historyCommand(a *app) *cobra.Command {
@@ -39,7 +40,7 @@ phase of every failover, holds and requests. Times are UTC.`,
 			if asJSON {
 				return printJSON(a.stdout, list)
 			}
-			_, err = io.WriteString(a.stdout, historyPage(list, paintFor(a.stdout)))
+			_, err = io.WriteString(a.stdout, historyPage(list, screen.PaintFor(a.stdout)))
 			return err
 		},
 	}
@@ -49,8 +50,8 @@ phase of every failover, holds and requests. Times are UTC.`,
 }
 
 // historyPage is the history for people: one row an entry.
-func historyPage(list []policy.Entry, paint paint) string {
-	p := &page{paint: paint}
+func historyPage(list []policy.Entry, paint screen.Paint) string {
+	p := &page{Paint: paint}
 	if len(list) == 0 {
 		p.line("Nothing has happened yet.")
 		return p.String()
@@ -62,7 +63,7 @@ func historyPage(list []policy.Entry, paint paint) string {
 		if e.Epoch > 0 {
 			epoch = strconv.FormatUint(e.Epoch, 10)
 		}
-		rows = append(rows, []string{e.At.UTC().Format("01-02 15:04:05.000"), e.Stream, epoch, e.Kind, clean(reasonText(e.Reason))})
+		rows = append(rows, []string{e.At.UTC().Format("01-02 15:04:05.000"), e.Stream, epoch, e.Kind, screen.Clean(reasonText(e.Reason))})
 	}
 	p.grid(columns, rows)
 	return p.String()

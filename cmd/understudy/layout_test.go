@@ -28,9 +28,10 @@ var allowed = map[string][]string{
 	"watchdog/api":      {"policy"},
 	"watchdog/config":   {"policy", "election"}, // what the peers accept as a certificate
 	"watchdog/natslab":  {},
+	"watchdog/screen":   {},
 	"watchdog":          {"policy", "election", "watchdog/api", "watchdog/config", "watchdog/failover", "watchdog/jsapi", "watchdog/probe", "watchdog/salvage"},
 	"watchdog/grouplab": {"policy", "watchdog", "watchdog/api", "watchdog/config", "watchdog/natslab"},
-	"watchdog/demo":     {"policy", "watchdog/api", "watchdog/grouplab", "watchdog/jsapi", "watchdog/natslab", "watchdog/salvage"},
+	"watchdog/demo":     {"policy", "watchdog/api", "watchdog/grouplab", "watchdog/jsapi", "watchdog/natslab", "watchdog/salvage", "watchdog/screen"},
 	"cmd/understudy":    {"policy", "watchdog", "election"}, // the errors that have exit codes of their own
 	"cmd/bench":         {"policy", "watchdog"},
 }

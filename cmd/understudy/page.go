@@ -6,11 +6,13 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 // page is what a command is about to print. It is put together whole, and written once.
 type page struct {
-	paint
+	screen.Paint
 	strings.Builder
 }
 
@@ -22,7 +24,7 @@ func (p *page) line(format string, args ...any) {
 
 // para adds a text, broken at the page's width, every line of it indented.
 func (p *page) para(indent, s string) {
-	for _, l := range wrap(clean(s), pageWidth-len(indent)) {
+	for _, l := range screen.Wrap(screen.Clean(s), pageWidth-len(indent)) {
 		p.line("%s%s", indent, l)
 	}
 }
@@ -30,7 +32,7 @@ func (p *page) para(indent, s string) {
 // labelled adds "label  text", the lines of a long text below each other.
 func (p *page) labelled(label, s string) {
 	const column = 10
-	for i, l := range wrap(clean(s), pageWidth-column) {
+	for i, l := range screen.Wrap(screen.Clean(s), pageWidth-column) {
 		if i > 0 {
 			label = ""
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/understudy-ha/understudy/watchdog/salvage"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 // progress shows how far a job is: as a bar on a terminal, else as a line from time to time.
@@ -25,7 +26,7 @@ const (
 )
 
 func newProgress(w io.Writer) *progress {
-	return &progress{w: w, bar: isTerminal(w)}
+	return &progress{w: w, bar: screen.IsTerminal(w)}
 }
 
 func (p *progress) show(now salvage.Progress) {

@@ -12,6 +12,7 @@ import (
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
 	"github.com/understudy-ha/understudy/watchdog/salvage"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func salvageCommand(a *app) *cobra.Command {
@@ -109,7 +110,7 @@ func (f *fromStore) tell(ctx context.Context, name string, epoch uint64, origin 
 		err = f.takes(ctx, c, api.Request{Verb: api.VerbSalvaged, By: caller(), Stream: name, Epoch: epoch, Member: origin, Tail: tail})
 	}
 	if err != nil {
-		fmt.Fprintf(f.stderr, "understudy: warning: the watchdogs do not count it (%s); the archive is whole, and the command may be repeated to tell them\n", clean(err.Error()))
+		fmt.Fprintf(f.stderr, "understudy: warning: the watchdogs do not count it (%s); the archive is whole, and the command may be repeated to tell them\n", screen.Clean(err.Error()))
 	}
 }
 

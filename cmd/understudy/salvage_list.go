@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/watchdog/salvage"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func salvageList(a *app) *cobra.Command {
@@ -33,7 +34,7 @@ func salvageList(a *app) *cobra.Command {
 			if asJSON {
 				return printJSON(a.stdout, append([]salvage.Found{}, all...))
 			}
-			_, err = io.WriteString(a.stdout, archivesPage(all, paintFor(a.stdout)))
+			_, err = io.WriteString(a.stdout, archivesPage(all, screen.PaintFor(a.stdout)))
 			return err
 		},
 	}
@@ -42,8 +43,8 @@ func salvageList(a *app) *cobra.Command {
 }
 
 // archivesPage is the list for people.
-func archivesPage(all []salvage.Found, paint paint) string {
-	p := &page{paint: paint}
+func archivesPage(all []salvage.Found, paint screen.Paint) string {
+	p := &page{Paint: paint}
 	if len(all) == 0 {
 		p.line("There is no archive.")
 		return p.String()
@@ -52,11 +53,11 @@ func archivesPage(all []salvage.Found, paint paint) string {
 		{head: "messages", right: true}, {head: "on primary", right: true}, {head: "size", right: true}, {head: "state"}}
 	var rows [][]string
 	for _, f := range all {
-		messages, on, state := "-", "-", p.warn("incomplete")
+		messages, on, state := "-", "-", p.Warn("incomplete")
 		if f.Account != nil {
-			messages, on, state = strconv.FormatUint(f.Account.Messages, 10), strconv.FormatUint(f.Account.OnPrimary, 10), p.good("verified")
+			messages, on, state = strconv.FormatUint(f.Account.Messages, 10), strconv.FormatUint(f.Account.OnPrimary, 10), p.Good("verified")
 		}
-		rows = append(rows, []string{f.Name, strconv.FormatUint(f.Epoch, 10), clean(f.Origin), f.Site, messages, on, bytesText(f.Bytes), state})
+		rows = append(rows, []string{f.Name, strconv.FormatUint(f.Epoch, 10), screen.Clean(f.Origin), f.Site, messages, on, bytesText(f.Bytes), state})
 	}
 	p.grid(columns, rows)
 	return p.String()

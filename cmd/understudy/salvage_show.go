@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/watchdog/salvage"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func salvageShow(a *app) *cobra.Command {
@@ -37,7 +38,7 @@ func salvageShow(a *app) *cobra.Command {
 				if asJSON {
 					return printJSON(a.stdout, shown{Archive: found, Messages: entries, More: more})
 				}
-				_, err = io.WriteString(a.stdout, archivePage(found, entries, more, paintFor(a.stdout)))
+				_, err = io.WriteString(a.stdout, archivePage(found, entries, more, screen.PaintFor(a.stdout)))
 				return err
 			})
 		},
@@ -78,8 +79,8 @@ func firstEntries(ctx context.Context, archive salvage.Side, subject string, lim
 }
 
 // archivePage is an archive for people.
-func archivePage(f salvage.Found, entries []salvage.Entry, more bool, paint paint) string {
-	p := &page{paint: paint}
+func archivePage(f salvage.Found, entries []salvage.Entry, more bool, paint screen.Paint) string {
+	p := &page{Paint: paint}
 	p.labelled("archive", fmt.Sprintf("%s at %s, made %s", f.Stream, f.Site, at(f.Created)))
 	p.labelled("tail of", fmt.Sprintf("%s, beyond sequence %d, up to which %s has the same", f.Origin, f.Fork, f.Primary))
 	if f.Account == nil {
@@ -100,7 +101,7 @@ func archivePage(f salvage.Found, entries []salvage.Entry, more bool, paint pain
 		if e.OnPrimary > 0 {
 			on = strconv.FormatUint(e.OnPrimary, 10)
 		}
-		rows = append(rows, []string{strconv.FormatUint(e.Seq, 10), e.Time.UTC().Format("01-02 15:04:05.000"), clean(e.Subject),
+		rows = append(rows, []string{strconv.FormatUint(e.Seq, 10), e.Time.UTC().Format("01-02 15:04:05.000"), screen.Clean(e.Subject),
 			strconv.Itoa(len(e.Data)), on, snippet(e.Data, 22)})
 	}
 	p.grid(columns, rows)
@@ -115,7 +116,7 @@ func snippet(data []byte, width int) string {
 	if !utf8.Valid(data) {
 		return "(binary)"
 	}
-	runes := []rune(clean(string(data[:min(len(data), 4*width)])))
+	runes := []rune(screen.Clean(string(data[:min(len(data), 4*width)])))
 	if len(runes) > width {
 		return string(runes[:width-1]) + "…"
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/understudy-ha/understudy/watchdog/config"
 	"github.com/understudy-ha/understudy/watchdog/jsapi"
 	"github.com/understudy-ha/understudy/watchdog/salvage"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 // places are the sites of the config, as far as they can be reached. The salvage commands log in there themselves: they
@@ -58,10 +59,10 @@ func (a *app) dial(ctx context.Context) (*places, error) {
 	wg.Wait()
 	slices.Sort(failed)
 	if len(p.sites) == 0 {
-		return nil, &exit{exitRetry, errors.New(clean(strings.Join(failed, "; ")))}
+		return nil, &exit{exitRetry, errors.New(screen.Clean(strings.Join(failed, "; ")))}
 	}
 	for _, f := range failed {
-		fmt.Fprintln(a.stderr, "understudy: warning:", clean(f))
+		fmt.Fprintln(a.stderr, "understudy: warning:", screen.Clean(f))
 	}
 	return p, nil
 }
@@ -108,7 +109,7 @@ func (a *app) archives(ctx context.Context, p *places, name string) ([]salvage.F
 		return nil, errors.Join(failed...)
 	}
 	for _, err := range failed {
-		fmt.Fprintln(a.stderr, "understudy: warning:", clean(err.Error()))
+		fmt.Fprintln(a.stderr, "understudy: warning:", screen.Clean(err.Error()))
 	}
 	return all, nil
 }

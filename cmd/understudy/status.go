@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func statusCommand(a *app) *cobra.Command {
@@ -40,7 +41,7 @@ members and what each watchdog says of its primary. Of many streams, the healthy
 			if asJSON {
 				return printJSON(a.stdout, s)
 			}
-			_, err = io.WriteString(a.stdout, statusPage(s, paintFor(a.stdout), all || len(names) > 0))
+			_, err = io.WriteString(a.stdout, statusPage(s, screen.PaintFor(a.stdout), all || len(names) > 0))
 			return err
 		},
 	}
@@ -81,8 +82,8 @@ func streamOf(s api.Status, name string) (api.StreamStatus, error) {
 const inFull = 5
 
 // statusPage is the status for people.
-func statusPage(s api.Status, paint paint, all bool) string {
-	p := &page{paint: paint}
+func statusPage(s api.Status, paint screen.Paint, all bool) string {
+	p := &page{Paint: paint}
 	p.group(s)
 	all = all || len(s.Streams) <= inFull
 	var quiet []api.StreamStatus
@@ -100,7 +101,7 @@ func statusPage(s api.Status, paint paint, all bool) string {
 	}
 	if len(quiet) > 0 {
 		p.line("")
-		p.line("%s", p.good(fmt.Sprintf("%d healthy streams:", len(quiet))))
+		p.line("%s", p.Good(fmt.Sprintf("%d healthy streams:", len(quiet))))
 		p.brief(quiet)
 	}
 	return p.String()
@@ -108,21 +109,21 @@ func statusPage(s api.Status, paint paint, all bool) string {
 
 // group is the first line, which answers the first questions of whoever was woken, and one on the watchdogs.
 func (p *page) group(s api.Status) {
-	leader := p.bad("no leader")
+	leader := p.Bad("no leader")
 	if s.Leader != "" {
-		leader = "leader " + p.bold(s.Leader)
+		leader = "leader " + p.Bold(s.Leader)
 	}
-	quorum := p.good("quorum: yes")
+	quorum := p.Good("quorum: yes")
 	if !s.Quorum {
-		quorum = p.bad("quorum: NO, nothing can be decided")
+		quorum = p.Bad("quorum: NO, nothing can be decided")
 	}
 	held := "; not held"
 	if s.Held {
 		held = ""
 	}
-	p.line("Watchdog %s answers; %s (term %d); %s%s", p.bold(s.Node), leader, s.Term, quorum, held)
+	p.line("Watchdog %s answers; %s (term %d); %s%s", p.Bold(s.Node), leader, s.Term, quorum, held)
 	if s.Held {
-		p.line("%s", p.warn("HELD by "+clean(s.HeldBy)+": nothing is written"))
+		p.line("%s", p.Warn("HELD by "+screen.Clean(s.HeldBy)+": nothing is written"))
 	}
 	peers := make([]string, len(s.Peers))
 	for i, peer := range s.Peers {
@@ -137,10 +138,10 @@ func (p *page) peer(peer api.PeerStatus, s api.Status) string {
 		notes = append(notes, "leader")
 	}
 	if !peer.Fresh {
-		notes = append(notes, p.warn("NOT HEARD FROM"))
+		notes = append(notes, p.Warn("NOT HEARD FROM"))
 	}
 	if peer.ConfigHash != "" && peer.ConfigHash != s.Hash {
-		notes = append(notes, p.warn("OTHER CONFIG "+clean(peer.ConfigHash)))
+		notes = append(notes, p.Warn("OTHER CONFIG "+screen.Clean(peer.ConfigHash)))
 	}
 	return peer.Node + " (" + strings.Join(notes, ", ") + ")"
 }

@@ -9,11 +9,12 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 // stream is one stream in full.
 func (p *page) stream(s api.StreamStatus) {
-	p.line("%s %s: primary %s, mode %s, outage %s of %s", p.bold(s.Name), p.state(s.State), p.bold(s.Primary.String()), s.Mode,
+	p.line("%s %s: primary %s, mode %s, outage %s of %s", p.Bold(s.Name), p.state(s.State), p.Bold(s.Primary.String()), s.Mode,
 		millis(s.OutageMS), millis(s.ThresholdMS))
 	p.para("  ", reasonText(s.Reason))
 	p.remarks(s)
@@ -25,11 +26,11 @@ func (p *page) stream(s api.StreamStatus) {
 func (p *page) state(state string) string {
 	switch state {
 	case api.StateHealthy:
-		return p.good(state)
+		return p.Good(state)
 	case api.StateDown, api.StateFailingOver:
-		return p.bad(strings.ToUpper(state))
+		return p.Bad(strings.ToUpper(state))
 	}
-	return p.warn(strings.ToUpper(state))
+	return p.Warn(strings.ToUpper(state))
 }
 
 // remarks are what is worth a line only when it is so.
@@ -139,11 +140,11 @@ func (p *page) eligibility(m api.MemberStatus) string {
 		if m.Evidence == policy.Answered {
 			return "is the primary"
 		}
-		return "is the primary; " + p.warn(string(m.Evidence))
+		return "is the primary; " + p.Warn(string(m.Evidence))
 	case m.Eligible:
-		return p.good("yes")
+		return p.Good("yes")
 	}
-	return p.warn("no: " + clean(m.Reason))
+	return p.Warn("no: " + screen.Clean(m.Reason))
 }
 
 func (p *page) observers(s api.StreamStatus) {
@@ -159,11 +160,11 @@ func (p *page) observers(s api.StreamStatus) {
 func (p *page) verdict(v policy.Verdict) string {
 	switch v {
 	case policy.Up:
-		return p.good(string(v))
+		return p.Good(string(v))
 	case policy.Down:
-		return p.bad(string(v))
+		return p.Bad(string(v))
 	}
-	return p.warn(string(v))
+	return p.Warn(string(v))
 }
 
 // note is what qualifies a verdict.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func switchoverCommand(a *app) *cobra.Command {
@@ -79,7 +80,7 @@ func (a *app) switchOver(ctx context.Context, c *api.Client, r api.Request) erro
 	case err != nil:
 		return err
 	case !decided:
-		return fmt.Errorf("%s", clean(reasonText(resp.Reason)))
+		return fmt.Errorf("%s", screen.Clean(reasonText(resp.Reason)))
 	}
 	return a.followAttempt(ctx, c, r.Stream, resp.Epoch)
 }
@@ -97,14 +98,14 @@ func (a *app) followAttempt(ctx context.Context, c *api.Client, stream string, e
 				}
 				for ; told < len(at.Steps); told++ {
 					step := at.Steps[told]
-					fmt.Fprintf(a.stdout, "%-9s done in %6.0f ms: %s\n", step.Phase, float64(step.Took.Microseconds())/1000, clean(step.Text))
+					fmt.Fprintf(a.stdout, "%-9s done in %6.0f ms: %s\n", step.Phase, float64(step.Took.Microseconds())/1000, screen.Clean(step.Text))
 				}
 				switch at.Phase {
 				case policy.PhaseDone:
 					fmt.Fprintf(a.stdout, "done: %s is the primary of %s now\n", at.Target, stream)
 					return nil
 				case policy.PhaseAborted:
-					return &exit{exitFailed, fmt.Errorf("not switched over: %s; %s", clean(reasonText(at.Abort)), clean(lastText(at)))}
+					return &exit{exitFailed, fmt.Errorf("not switched over: %s; %s", screen.Clean(reasonText(at.Abort)), screen.Clean(lastText(at)))}
 				}
 			}
 			if s.Epoch > epoch {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 // watchStatus draws the status every second until ^C, which is how one is meant to leave.
@@ -23,9 +24,9 @@ func (a *app) watchStatus(ctx context.Context, c *api.Client, names []string, al
 		if err != nil {
 			return "", err
 		}
-		return statusPage(s, paintFor(a.stdout), all || len(names) > 0), nil
+		return statusPage(s, screen.PaintFor(a.stdout), all || len(names) > 0), nil
 	}
-	return watch(ctx, tick.C, ask, a.stdout, isTerminal(a.stdout))
+	return watch(ctx, tick.C, ask, a.stdout, screen.IsTerminal(a.stdout))
 }
 
 // watch draws what ask returns at once and at every tick, until ctx ends. If the first question fails, so does watch;

@@ -8,6 +8,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/api"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 func whyCommand(a *app) *cobra.Command {
@@ -35,7 +36,7 @@ clock, each candidate and why it may or may not be promoted, the loss, holds and
 			if asJSON {
 				return printJSON(a.stdout, st)
 			}
-			_, err = io.WriteString(a.stdout, whyPage(s, st, paintFor(a.stdout)))
+			_, err = io.WriteString(a.stdout, whyPage(s, st, screen.PaintFor(a.stdout)))
 			return err
 		},
 	}
@@ -44,9 +45,9 @@ clock, each candidate and why it may or may not be promoted, the loss, holds and
 }
 
 // whyPage is the answer for people.
-func whyPage(s api.Status, st api.StreamStatus, paint paint) string {
-	p := &page{paint: paint}
-	p.line("%s is %s, its primary is %s, its mode %s", p.bold(st.Name), p.state(st.State), p.bold(st.Primary.String()), st.Mode)
+func whyPage(s api.Status, st api.StreamStatus, paint screen.Paint) string {
+	p := &page{Paint: paint}
+	p.line("%s is %s, its primary is %s, its mode %s", p.Bold(st.Name), p.state(st.State), p.Bold(st.Primary.String()), st.Mode)
 	p.line("")
 	p.labelled("reason", reasonText(st.Reason))
 	p.labelled("gate", gateText(st))
@@ -105,11 +106,11 @@ func (p *page) candidates(s api.StreamStatus) {
 		if m.Role == "primary" {
 			continue
 		}
-		judged := p.warn(clean(m.Reason))
+		judged := p.Warn(screen.Clean(m.Reason))
 		if m.Eligible {
-			judged = p.good(clean(m.Reason))
+			judged = p.Good(screen.Clean(m.Reason))
 		}
-		rows = append(rows, []string{m.Site + "/" + m.Stream, fmt.Sprint(m.LastSeq), millis(m.ActiveMS), judged, clean(m.Text)})
+		rows = append(rows, []string{m.Site + "/" + m.Stream, fmt.Sprint(m.LastSeq), millis(m.ActiveMS), judged, screen.Clean(m.Text)})
 	}
 	p.grid(columns, rows)
 }

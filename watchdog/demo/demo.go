@@ -17,6 +17,7 @@ import (
 
 	"github.com/understudy-ha/understudy/policy"
 	"github.com/understudy-ha/understudy/watchdog/natslab"
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 // Options of a demo. The zero value kills the origin's site of three domains.
@@ -37,7 +38,7 @@ type Options struct {
 	Out  io.Writer
 	JSON bool // the timeline as JSON lines, and the result as the last one
 	// Colour paints what a word says already.
-	Colour bool
+	Colour screen.Paint
 }
 
 // MinThreshold is the shortest one that a config may have.

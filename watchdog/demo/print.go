@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -103,11 +102,11 @@ func (t *teller) verdict(r Result) string {
 	switch {
 	case !r.OK:
 		return fmt.Sprintf("Expected %s; got %s/%s, %d promoted, %d lost.\n", r.Expected, r.Outcome, r.Reason, r.Promotions, r.Lost) +
-			t.bad("NOT OK") + ": see the ends of the watchdogs' logs above; with --keep all files stay"
+			t.Bad("NOT OK") + ": see the ends of the watchdogs' logs above; with --keep all files stay"
 	case r.Outcome == FailedOver:
-		return t.good("ok") + ": one mirror promoted, every acked message accounted for. Next: --fault partition, or README.md"
+		return t.Good("ok") + ": one mirror promoted, every acked message accounted for. Next: --fault partition, or README.md"
 	}
-	return t.good("ok") + fmt.Sprintf(": no failover, as it should be (%s). Next: --help, or README.md", r.Reason)
+	return t.Good("ok") + fmt.Sprintf(": no failover, as it should be (%s). Next: --help, or README.md", r.Reason)
 }
 
 func ms(n int64) string {
@@ -136,43 +135,4 @@ func (t *teller) logs(s *scene) {
 		}
 		fmt.Fprintf(t.out, "\nThe log of %s ends:\n%s\n", d.Name, strings.Join(lines, "\n"))
 	}
-}
-
-// paint colours words, or with false leaves them as they are.
-type paint bool
-
-func (p paint) in(code, s string) string {
-	if !p || s == "" {
-		return s
-	}
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
-}
-
-func (p paint) bold(s string) string { return p.in("1", s) }
-func (p paint) good(s string) string { return p.in("32", s) }
-func (p paint) warn(s string) string { return p.in("33", s) }
-func (p paint) bad(s string) string  { return p.in("1;31", s) }
-
-// clean makes a text from elsewhere one line without control characters.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-// wrap breaks a text into lines of at most width characters, at its spaces; runs of spaces within a line stay.
-func wrap(s string, width int) []string {
-	var lines []string
-	for len([]rune(s)) > width {
-		r := []rune(s)
-		cut := strings.LastIndex(string(r[:width+1]), " ")
-		if cut <= 0 {
-			cut = len(string(r[:width]))
-		}
-		lines, s = append(lines, strings.TrimRight(s[:cut], " ")), strings.TrimLeft(s[cut:], " ")
-	}
-	return append(lines, s)
 }

@@ -29,9 +29,9 @@ func (t *teller) storyAccounts(r Result) string {
 // storyVerdict is the last line.
 func (t *teller) storyVerdict(r Result) string {
 	if r.OK {
-		return t.good("ok") + ": there and back, every acked message is on the primary, and none twice. Next: README.md"
+		return t.Good("ok") + ": there and back, every acked message is on the primary, and none twice. Next: README.md"
 	}
 	return fmt.Sprintf("Expected %s; got %s/%s, %d promoted by the failover,\n%d lost, %d stored twice, %d of %d in the tail archived.\n",
 		r.Expected, r.Outcome, r.Reason, r.Promotions, r.Lost, r.Duplicates, r.Salvaged, r.Tail) +
-		t.bad("NOT OK") + ": see the ends of the watchdogs' logs above; with --keep all files stay"
+		t.Bad("NOT OK") + ": see the ends of the watchdogs' logs above; with --keep all files stay"
 }

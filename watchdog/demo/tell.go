@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/understudy-ha/understudy/watchdog/screen"
 )
 
 // tellDelay is how long a moment is kept back, so that what is learned late is told in its place.
@@ -29,14 +31,14 @@ type Moment struct {
 type teller struct {
 	o   Options
 	out io.Writer
-	paint
+	screen.Paint
 
 	mu      sync.Mutex
 	zero    time.Time // the fault
 	waiting []Moment
 }
 
-func newTeller(o Options) *teller { return &teller{o: o, out: o.Out, paint: paint(o.Colour)} }
+func newTeller(o Options) *teller { return &teller{o: o, out: o.Out, Paint: o.Colour} }
 
 // say prints a line of the time before the fault.
 func (t *teller) say(kind, format string, args ...any) {
@@ -47,7 +49,7 @@ func (t *teller) say(kind, format string, args ...any) {
 		t.json(m)
 		return
 	}
-	fmt.Fprintln(t.out, strings.Join(wrap(m.Text, lineWidth), "\n"))
+	fmt.Fprintln(t.out, strings.Join(screen.Wrap(m.Text, lineWidth), "\n"))
 }
 
 // fault starts the clock.
@@ -71,7 +73,7 @@ func (t *teller) chapter(title string) {
 		t.json(Moment{Who: "demo", Kind: "chapter", Text: title})
 		return
 	}
-	fmt.Fprintf(t.out, "\n%s\n", t.bold(title))
+	fmt.Fprintf(t.out, "\n%s\n", t.Bold(title))
 }
 
 func (t *teller) now(who, kind, text string) { t.at(time.Now(), who, kind, text) }
@@ -80,7 +82,7 @@ func (t *teller) now(who, kind, text string) { t.at(time.Now(), who, kind, text)
 func (t *teller) at(at time.Time, who, kind, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.waiting = append(t.waiting, Moment{Who: who, Kind: kind, Text: clean(text), at: at})
+	t.waiting = append(t.waiting, Moment{Who: who, Kind: kind, Text: screen.Clean(text), at: at})
 }
 
 // flush prints the moments up to a time, in order.
@@ -114,7 +116,7 @@ func (t *teller) json(v any) {
 func (t *teller) line(m Moment) {
 	const clock, who = 9, 11
 	indent := strings.Repeat(" ", clock+2+who+1)
-	for i, l := range wrap(m.Text, lineWidth-len(indent)) {
+	for i, l := range screen.Wrap(m.Text, lineWidth-len(indent)) {
 		if i == 0 {
 			fmt.Fprintf(t.out, "%*s  %s %s\n", clock, fmt.Sprintf("%+.3fs", float64(*m.T)/1000), t.who(m, fmt.Sprintf("%-*s", who, m.Who)), t.loud(m, l))
 			continue
@@ -125,20 +127,20 @@ func (t *teller) line(m Moment) {
 
 func (t *teller) who(m Moment, s string) string {
 	if m.Kind == "fault" {
-		return t.bad(s)
+		return t.Bad(s)
 	}
-	return t.bold(s)
+	return t.Bold(s)
 }
 
 // loud paints the lines that matter most.
 func (t *teller) loud(m Moment, s string) string {
 	switch m.Kind {
 	case "fault", "stopped", "stuck", "lost":
-		return t.bad(s)
+		return t.Bad(s)
 	case "origin_down", "decision", "failover_started", "waiting", "origin_returned", "switchover_started":
-		return t.warn(s)
+		return t.Warn(s)
 	case "failover_completed", "resumed", "origin_recovered", "origin_fenced", "replayed", "rejoined", "switchover_completed":
-		return t.good(s)
+		return t.Good(s)
 	}
 	return s
 }
