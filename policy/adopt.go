@@ -127,7 +127,7 @@ func (a adopter) mayAdopt() error {
 		return refuse("%s has gone on meanwhile (epoch %d, not %d): look again", a.st.Name, a.st.Epoch, a.c.Epoch)
 	case at.PromoteOpened && at.Waiting.Code == InProgress:
 		return refuse("%s %d is at %s, and goes on by itself", at.Kind, at.Epoch, at.Phase)
-	case at.PromoteOpened && !a.isOwn(at.Target):
+	case at.PromoteOpened && !a.isOwn(at.Target) && !a.remade(*at):
 		return refuse("%s %d has sent a promote of %s, which may still take effect: it goes on when that answers; if its site is gone for good: `understudy failover %s --abandon %s`",
 			at.Kind, at.Epoch, at.Target, a.st.Name, at.Target.Site)
 	case at.DeleteOpened && !a.read(at.From):
@@ -191,6 +191,13 @@ func (a adopter) isBound(id MemberID) bool {
 func (a adopter) isOwn(id MemberID) bool {
 	shape, ok := a.shapes[id]
 	return ok && shape.Kind != ShapeMirror
+}
+
+// remade reports that what answers under the name of an attempt's target was made there since: no promote of ours waits for it.
+func (a adopter) remade(at Attempt) bool {
+	now := a.c.Members[at.Target.String()].Now
+	_, seen := a.shapes[at.Target]
+	return seen && at.remade(*now)
 }
 
 // mayLead refuses a primary that may be taken away again, or that takes no message any more.

@@ -14,6 +14,9 @@ func Ensure(st StreamState, node string, v Views) Move {
 		return m
 	}
 	e := ensurer{st: st, a: a, node: node, v: v}
+	if m, ok := e.sameTarget(); !ok {
+		return m
+	}
 	switch a.Phase {
 	case PhaseConfirm:
 		return e.confirm()

@@ -58,12 +58,26 @@ func (e ensurer) targetHolds() (Move, bool) {
 		return e.wait(TargetUnreachable, "this leader does not reach %s (%s)", e.a.Target, t.Evidence), false
 	case shape.Kind != ShapeMirror || shape.Upstream != e.a.From.Stream:
 		return e.giveUp(reasonf(ChangedOutside, "%s is no longer a mirror of %s, but %s", e.a.Target, e.a.From, shape)), false
-	case !e.a.TargetCreated.IsZero() && !t.Snapshot.Created.Equal(e.a.TargetCreated):
+	case e.a.remade(*t.Snapshot):
 		return e.giveUp(reasonf(ChangedOutside, "%s was deleted and created anew since it was chosen", e.a.Target)), false
 	case t.Snapshot.LastSeq < e.a.TargetSeq:
 		return e.giveUp(reasonf(ChangedOutside, "%s stands at sequence %d, and stood at %d when it was chosen", e.a.Target, t.Snapshot.LastSeq, e.a.TargetSeq)), false
 	}
 	return Move{}, true
+}
+
+// sameTarget asks, once a promote was sent, that what answers is what was promoted. What a person made under its name since then is
+// not written to: it may hold nothing of the stream.
+func (e ensurer) sameTarget() (Move, bool) {
+	if t := e.target(); e.a.PromoteOpened && t.Snapshot != nil && t.answered() && e.a.remade(*t.Snapshot) {
+		return e.wait(ChangedOutside, "%s was promoted, and then deleted and created anew by somebody", e.a.Target), false
+	}
+	return Move{}, true
+}
+
+// remade reports that a reading of the target is of another incarnation than the one that was chosen.
+func (a *Attempt) remade(s Snapshot) bool {
+	return !a.TargetCreated.IsZero() && !s.Created.Equal(a.TargetCreated)
 }
 
 // targetStands asks further that the target of a failover hears nothing of its origin.
