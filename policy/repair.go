@@ -29,6 +29,26 @@ func Debts(s State, sr StreamRules) []MemberID {
 	return ids
 }
 
+// Awaited lists the members that owe their fence, and that nobody has seen back: a former primary, or a target that was given up.
+// They may take messages from the moment on at which they answer.
+func Awaited(s State, sr StreamRules) []MemberID {
+	st := s.Stream(sr)
+	if s.Held(sr.Name) {
+		return nil
+	}
+	var ids []MemberID
+	for _, id := range watched(st, sr) {
+		m, r := st.Members[id.String()], st.Round.Members[id.String()]
+		if a := st.Attempt; a != nil && (id == a.From || id == a.Target) {
+			continue
+		}
+		if m.Retired > 0 && m.FencedAt.IsZero() && !m.Deleted && !r.Reachable() && r.Evidence != NotFound {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // SitesBeside lists the sites through which a member can be read and written when its own entry point does not answer:
 // those of members that are known to share its meta group.
 func (st StreamState) SitesBeside(id MemberID) []string {

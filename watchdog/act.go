@@ -157,15 +157,17 @@ func (t *term) passOn(ctx context.Context, name string, id policy.MemberID) erro
 	return t.handOver(ctx, name, id)
 }
 
-// repair gives every member that is not what the log wants a worker.
+// repair gives every member that is not what the log wants a worker, and one to every former primary that is to be fenced when it
+// is back.
 func (t *term) repair(ctx context.Context, name string) {
 	sr, ok := t.s.Rules().Streams[name]
 	if !ok {
 		return
 	}
-	for _, id := range policy.Debts(t.s.replica.State(), sr) {
+	s := t.s.replica.State()
+	work := func(id policy.MemberID, do func() error) {
 		t.worker(name+" "+id.String(), func() {
-			err := t.hands.Repair(ctx, name, id)
+			err := do()
 			if errors.Is(err, failover.ErrUnreached) {
 				err = t.passOn(ctx, name, id)
 			}
@@ -173,6 +175,12 @@ func (t *term) repair(ctx context.Context, name string) {
 				t.s.log.Warn("repair not finished", "stream", name, "member", id.String(), "error", err)
 			}
 		})
+	}
+	for _, id := range policy.Debts(s, sr) {
+		work(id, func() error { return t.hands.Repair(ctx, name, id) })
+	}
+	for _, id := range policy.Awaited(s, sr) {
+		work(id, func() error { return t.hands.Guard(ctx, sr, id) })
 	}
 }
 

@@ -61,7 +61,7 @@ func (s *Sim) act(sr policy.StreamRules) {
 	if s.o.Break == NoRepair {
 		return
 	}
-	for _, id := range policy.Debts(s.state, sr) {
+	for _, id := range append(policy.Debts(s.state, sr), policy.Awaited(s.state, sr)...) {
 		s.hire(&id)
 	}
 	for _, id := range policy.Cares(s.state, sr) {

@@ -50,6 +50,7 @@ type Hands struct {
 	listings map[string]*listing                  // by site
 	seen     map[string]time.Time                 // by stream and epoch: when its newest primary was first known
 	sourced  map[string]*sync.Mutex               // by sourcing stream
+	guards   chan struct{}                        // one for each member that is asked for
 	closed   bool
 	done     chan struct{} // closed by Close
 	retiring sync.WaitGroup
@@ -63,7 +64,7 @@ type dialed struct {
 
 // New returns hands that have not connected yet.
 func New(o Options) *Hands {
-	return &Hands{o: o, patience: newPatience(), deletes: map[policy.WriteID]time.Time{}, progress: map[policy.MemberID]salvage.Progress{}, listings: map[string]*listing{}, seen: map[string]time.Time{}, sourced: map[string]*sync.Mutex{}, readers: map[string]dialed{}, writers: map[string]dialed{}, done: make(chan struct{})}
+	return &Hands{o: o, patience: newPatience(), deletes: map[policy.WriteID]time.Time{}, progress: map[policy.MemberID]salvage.Progress{}, listings: map[string]*listing{}, seen: map[string]time.Time{}, sourced: map[string]*sync.Mutex{}, readers: map[string]dialed{}, writers: map[string]dialed{}, guards: make(chan struct{}, guarding), done: make(chan struct{})}
 }
 
 // Close ends all connections of the term; no write leaves after it.

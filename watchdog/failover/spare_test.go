@@ -1,12 +1,10 @@
 package failover
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -47,33 +45,12 @@ func TestSpareWithoutRoom(t *testing.T) {
 
 // spareWorld is one server with a primary W and its only sibling E, which still follows a stream that is gone; and a log of one.
 type spareWorld struct {
-	mu    sync.Mutex
-	state policy.State
-
+	journalOfOne
 	js      jetstream.JetStream
 	hands   *Hands
 	rules   policy.StreamRules
 	sibling policy.MemberID
 }
-
-func (w *spareWorld) State() policy.State {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.state
-}
-
-func (w *spareWorld) Propose(_ context.Context, c policy.Command) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c.Version, c.At, c.By = policy.FormatVersion, time.Now(), "wd"
-	next, err := policy.Apply(w.state, c)
-	if err == nil {
-		w.state = next
-	}
-	return err
-}
-
-func (w *spareWorld) VerifyLeader(context.Context) error { return nil }
 
 const kib = 1 << 10
 
