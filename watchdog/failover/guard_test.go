@@ -51,6 +51,15 @@ func TestGuard(t *testing.T) {
 		return map[string]jsapi.Login{"east": {Servers: []string{"nats://" + link.Addr()}}}
 	}})
 	defer h.Close()
+	for range guarding {
+		h.guards <- struct{}{}
+	}
+	if err := h.Guard(t.Context(), rules, old); err != nil { // and it does not wait for a place
+		t.Fatal(err)
+	}
+	for range guarding {
+		<-h.guards
+	}
 	guarded := make(chan error, 1)
 	go func() { guarded <- h.Guard(t.Context(), rules, old) }()
 	select {
