@@ -7,14 +7,8 @@ import "slices"
 // whenever, until none is left (write discipline, rule 3). Members of a running attempt are the attempt's business.
 func Debts(s State, sr StreamRules) []MemberID {
 	st := s.Stream(sr)
-	if s.Held(sr.Name) {
-		return nil
-	}
 	var ids []MemberID
-	for _, id := range watched(st, sr) {
-		if a := st.Attempt; a != nil && (id == a.From || id == a.Target) {
-			continue
-		}
+	for _, id := range mayMend(s, st, sr) {
 		if !st.Round.Members[id.String()].Reachable() {
 			continue
 		}
@@ -33,20 +27,25 @@ func Debts(s State, sr StreamRules) []MemberID {
 // They may take messages from the moment on at which they answer.
 func Awaited(s State, sr StreamRules) []MemberID {
 	st := s.Stream(sr)
-	if s.Held(sr.Name) {
-		return nil
-	}
 	var ids []MemberID
-	for _, id := range watched(st, sr) {
+	for _, id := range mayMend(s, st, sr) {
 		m, r := st.Members[id.String()], st.Round.Members[id.String()]
-		if a := st.Attempt; a != nil && (id == a.From || id == a.Target) {
-			continue
-		}
 		if m.Retired > 0 && m.FencedAt.IsZero() && !m.Deleted && !r.Reachable() && r.Evidence != NotFound {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// mayMend lists the members that may be written to outside of an attempt: none while the stream is held, nor those of the attempt.
+func mayMend(s State, st StreamState, sr StreamRules) []MemberID {
+	if s.Held(sr.Name) {
+		return nil
+	}
+	return slices.DeleteFunc(watched(st, sr), func(id MemberID) bool {
+		a := st.Attempt
+		return a != nil && (id == a.From || id == a.Target)
+	})
 }
 
 // SitesBeside lists the sites through which a member can be read and written when its own entry point does not answer:
