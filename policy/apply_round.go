@@ -221,6 +221,26 @@ func (st *StreamState) guard(at time.Time, id MemberID, r MemberRound) {
 	}
 }
 
+// back takes in what the return guard has read of a member, before any round.
+func (st *StreamState) back(s *State, at time.Time, id MemberID, now Snapshot) error {
+	key, r := id.String(), MemberRound{Evidence: Answered, Now: &now}
+	st.Members[key] = st.Members[key].learn(*st, r, at)
+	if k, reason := stand(*st, id); k == foreign || k == lost {
+		return refuse("%s", reason.Text)
+	}
+	known := len(st.DualCapture)
+	st.guard(at, id, r)
+	s.noteReturns(at, *st, known)
+	return nil
+}
+
+// noteReturns enters the returns of which the history does not know: those beyond the first ones.
+func (s *State) noteReturns(at time.Time, st StreamState, known int) {
+	for _, c := range st.DualCapture[known:] {
+		s.note(at, st.Name, c.Epoch, "origin_returned", reasonf(DualCapture, "%s answers again with its old subjects, at sequence %d", c.Member, c.FromSeq))
+	}
+}
+
 // withoutConfigs drops the raw configs, which the members hold.
 func (r StreamRound) withoutConfigs() StreamRound {
 	r.Members = maps.Clone(r.Members)
@@ -266,10 +286,10 @@ func (s *State) noteRound(at time.Time, old, st StreamState) {
 	case is == AgreedUp && was != AgreedUp && was != "" && st.Primary == old.Primary:
 		s.note(at, st.Name, st.Epoch, "origin_recovered", st.Round.Reason)
 	}
-	for i, c := range st.DualCapture {
-		if i >= len(old.DualCapture) {
-			s.note(at, st.Name, c.Epoch, "origin_returned", reasonf(DualCapture, "%s answers again with its old subjects, at sequence %d", c.Member, c.FromSeq))
-		} else if old.DualCapture[i].Fenced.IsZero() && !c.Fenced.IsZero() {
+	s.noteReturns(at, st, len(old.DualCapture))
+	for i, c := range old.DualCapture {
+		if c.Fenced.IsZero() && !st.DualCapture[i].Fenced.IsZero() {
+			c = st.DualCapture[i]
 			s.note(at, st.Name, c.Epoch, "origin_fenced", reasonf(DualCapture, "%s is parked; it took up to %s meanwhile", c.Member, messages(c.ToSeq-min(c.FromSeq, c.ToSeq))))
 		}
 	}

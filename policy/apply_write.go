@@ -16,6 +16,12 @@ func (st *StreamState) open(s *State, cmd Command) error {
 	if _, used := m.find(w.ID); used {
 		return refuse("write id %s is used", w.ID)
 	}
+	if c.Seen != nil && c.Phase == "" {
+		if err := st.back(s, cmd.At, w.Member, *c.Seen); err != nil {
+			return err
+		}
+		m = st.Members[w.Member.String()]
+	}
 	if err := st.mayOpen(*s, c, m); err != nil {
 		return err
 	}

@@ -59,6 +59,8 @@ type OpenCommand struct {
 	Epoch  uint64 `json:"epoch"` // StreamState.Epoch as the writer knew it
 	Phase  Phase  `json:"phase"` // of the attempt, "" for a write outside of one (return guard, repair)
 	Write  Write  `json:"write"`
+	// Seen is what the writer has just read of the member, if no round has seen it yet: a former primary that is back.
+	Seen *Snapshot `json:"seen,omitempty"`
 }
 
 // CloseCommand logs that a write can change nothing any more.

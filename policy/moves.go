@@ -86,6 +86,8 @@ type Move struct {
 	Kind   MoveKind
 	Write  Write
 	Resend bool // the write is in the log already
+	// Seen goes into the log with Write; see OpenCommand.
+	Seen *Snapshot
 	// Ahead, when set, is a write that will follow in a later phase, and is logged open together with Write.
 	Ahead  *Write
 	Close  CloseCommand

@@ -64,6 +64,9 @@ func drawCommand(t *rapid.T, s State) Command {
 	case 1:
 		w := Write{ID: NewWriteID(epoch, kind, rapid.IntRange(0, 5).Draw(t, "n")), Kind: kind, Member: id.Draw(t, "member")}
 		c.Open = &OpenCommand{Stream: "EVENTS", Epoch: epoch, Phase: phase.Draw(t, "phase"), Write: w}
+		if rapid.Bool().Draw(t, "seen") {
+			c.Open.Seen = &Snapshot{Created: time.Unix(rapid.Int64Range(0, 1).Draw(t, "created"), 0).UTC(), LastSeq: 7, Config: json.RawMessage(`{"name":"X","subjects":["events.>"]}`)}
+		}
 	case 2:
 		c.Close = &CloseCommand{Stream: "EVENTS", Member: id.Draw(t, "member"), Write: NewWriteID(epoch, kind, rapid.IntRange(0, 5).Draw(t, "n")), How: ClosedReplied}
 	case 3:

@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Debts lists the members of a stream that are, by its newest logged round, not what the log wants although they can
 // be reached: a returned origin that is not parked, a primary that a late write took back. The leader repairs them,
@@ -101,7 +104,7 @@ func repair(st StreamState, node string, id MemberID, v View) Move {
 	if shape.Equal(*m.Want) {
 		return resendOpen(m)
 	}
-	m.Config = v.Snapshot.Config
+	m = m.learn(st, MemberRound{Evidence: v.Evidence, Now: v.Snapshot}, time.Time{})
 	st = st.clone()
 	st.Members[id.String()] = m
 	if k, _ := stand(st, id); k != repairable && k != writing {
@@ -118,7 +121,11 @@ func repair(st StreamState, node string, id MemberID, v View) Move {
 		return Move{Kind: MoveNone}
 	}
 	w.Repair = true
-	return Move{Kind: MoveSend, Write: w}
+	move := Move{Kind: MoveSend, Write: w}
+	if m.Retired > 0 && !st.Round.Members[id.String()].Reachable() {
+		move.Seen = v.Snapshot
+	}
+	return move
 }
 
 // resendOpen sends an open write again whose member is already as it would make it, by another write: only its own

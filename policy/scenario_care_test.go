@@ -260,7 +260,7 @@ func (p *scene) opens(m Move, phase Phase) []string {
 	if m.Spare.Open != nil {
 		return append(out, p.propose(Command{Spare: &m.Spare})...)
 	}
-	open := OpenCommand{Stream: "EVENTS", Epoch: p.state.Streams["EVENTS"].Epoch, Phase: phase, Write: w}
+	open := OpenCommand{Stream: "EVENTS", Epoch: p.state.Streams["EVENTS"].Epoch, Phase: phase, Write: w, Seen: m.Seen}
 	if m.Ahead == nil {
 		return append(out, p.propose(Command{Open: &open})...)
 	}
@@ -270,10 +270,10 @@ func (p *scene) opens(m Move, phase Phase) []string {
 	return append(out, p.propose(Together([]Command{{Open: &open}, {Open: &ahead}}))...)
 }
 
-// repair asks for the next move for a member outside of an attempt, if it is a debt.
+// repair asks for the next move for a member outside of an attempt, if it is a debt, or awaited.
 func (p *scene) repair(key string) []string {
 	st, id := p.state.Streams["EVENTS"], memberOf(key)
-	if !slices.Contains(Debts(p.state, p.rules.Streams["EVENTS"]), id) {
+	if !slices.Contains(append(Debts(p.state, p.rules.Streams["EVENTS"]), Awaited(p.state, p.rules.Streams["EVENTS"])...), id) {
 		return []string{"no debt"}
 	}
 	m := Repair(st, "wd-west", id, id.Site, p.views().Members[key])

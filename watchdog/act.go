@@ -180,7 +180,13 @@ func (t *term) repair(ctx context.Context, name string) {
 		work(id, func() error { return t.hands.Repair(ctx, name, id) })
 	}
 	for _, id := range policy.Awaited(s, sr) {
-		work(id, func() error { return t.hands.Guard(ctx, sr, id) })
+		work(id, func() error {
+			back, err := t.hands.Guard(ctx, sr, id)
+			if back && err == nil {
+				t.soon(name) // its fence is read back
+			}
+			return err
+		})
 	}
 }
 

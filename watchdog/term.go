@@ -25,7 +25,9 @@ type term struct {
 
 	work    sync.WaitGroup
 	mu      sync.Mutex
-	working map[string]bool // streams and members with a worker
+	working map[string]bool      // streams and members with a worker
+	sooner  map[string]time.Time // by stream: when something was done that a round is to see at once
+	woken   chan struct{}        // there is a new one
 }
 
 // roundTimes are the monotonic times of a stream's rounds in this term: when the newest began, when it was made of the
@@ -36,7 +38,8 @@ type roundTimes struct{ began, made, up time.Time }
 // the term is over and everything that it started has ended.
 func (s *service) lead(ctx context.Context, et election.Term) error {
 	ctx, cancel := context.WithCancel(ctx)
-	t := &term{s: s, number: et.Number, began: time.Now(), last: map[string]roundTimes{}, alarm: map[string]time.Time{}, working: map[string]bool{}}
+	t := &term{s: s, number: et.Number, began: time.Now(), last: map[string]roundTimes{}, alarm: map[string]time.Time{},
+		working: map[string]bool{}, sooner: map[string]time.Time{}, woken: make(chan struct{}, 1)}
 	t.collector = newCollector(s)
 	t.journal = newJournal(s, et.Number)
 	t.hands = failover.New(failover.Options{
@@ -77,6 +80,7 @@ func (t *term) run(ctx context.Context, l *live) error {
 			}
 			continue
 		case <-tick.C:
+		case <-t.woken:
 		}
 		if names, _ := t.due(time.Now()); len(names) > 0 {
 			if err := t.oneRound(ctx, l, names); err != nil {
@@ -103,13 +107,30 @@ func (t *term) due(now time.Time) (names []string, rest time.Duration) {
 			every = min(every, overridePace)
 		}
 		since := now.Sub(last.began)
-		if since >= every-every/10 || t.alarm[st.Primary.Site].After(last.began) {
+		if since >= every-every/10 || t.alarm[st.Primary.Site].After(last.began) || t.wanted(name).After(last.began) {
 			names = append(names, name)
 			since = every
 		}
 		rest = min(rest, every-since)
 	}
 	return names, rest
+}
+
+// soon asks for a round of a stream now.
+func (t *term) soon(name string) {
+	t.mu.Lock()
+	t.sooner[name] = time.Now()
+	t.mu.Unlock()
+	select {
+	case t.woken <- struct{}{}:
+	default:
+	}
+}
+
+func (t *term) wanted(name string) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sooner[name]
 }
 
 // pace is the time between two rounds of a stream: its interval, or less when its threshold, or fence.after before it,

@@ -197,7 +197,7 @@ func (s *Sim) actOn(w *worker) bool {
 		case w.repair == nil:
 			phase = w.phase
 		}
-		open := &policy.OpenCommand{Stream: name, Epoch: w.move.Write.ID.Epoch(), Phase: phase, Write: w.move.Write}
+		open := &policy.OpenCommand{Stream: name, Epoch: w.move.Write.ID.Epoch(), Phase: phase, Write: w.move.Write, Seen: w.move.Seen}
 		opens := []policy.Command{{Open: open}}
 		if ahead := w.move.Ahead; ahead != nil {
 			opens = append(opens, policy.Command{Open: &policy.OpenCommand{Stream: name, Epoch: open.Epoch, Phase: phase, Write: *ahead}})

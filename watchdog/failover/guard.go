@@ -19,19 +19,19 @@ const (
 )
 
 // Guard asks a member that is not back yet (policy.Awaited) at its own site, until it answers, is awaited no more, or had its turn.
-// It is fenced the moment it answers. A question does not wait for the answer to the one before: that may have been lost with a
+// It is fenced the moment it answers, and back is true. A question does not wait for the answer to the one before: that may have been lost with a
 // stream that was just starting.
-func (h *Hands) Guard(ctx context.Context, sr policy.StreamRules, id policy.MemberID) error {
+func (h *Hands) Guard(ctx context.Context, sr policy.StreamRules, id policy.MemberID) (back bool, err error) {
 	select {
 	case h.guards <- struct{}{}:
 		defer func() { <-h.guards }()
 	default: // the rounds see it, as all others for which there is no place
-		return nil
+		return false, nil
 	}
-	if back, err := h.await(ctx, sr, id); !back {
-		return err
+	if back, err = h.await(ctx, sr, id); !back {
+		return false, err
 	}
-	return h.Repair(ctx, sr.Name, id)
+	return true, h.Repair(ctx, sr.Name, id)
 }
 
 // await reports whether the member is back.

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"testing"
@@ -54,14 +55,20 @@ func TestGuard(t *testing.T) {
 	for range guarding {
 		h.guards <- struct{}{}
 	}
-	if err := h.Guard(t.Context(), rules, old); err != nil { // and it does not wait for a place
-		t.Fatal(err)
+	if back, err := h.Guard(t.Context(), rules, old); back || err != nil { // and it does not wait for a place
+		t.Fatal(back, err)
 	}
 	for range guarding {
 		<-h.guards
 	}
 	guarded := make(chan error, 1)
-	go func() { guarded <- h.Guard(t.Context(), rules, old) }()
+	go func() {
+		back, err := h.Guard(t.Context(), rules, old)
+		if !back && err == nil {
+			err = errors.New("it did not see the member back")
+		}
+		guarded <- err
+	}()
 	select {
 	case err := <-guarded:
 		t.Fatalf("it ended behind a link that swallows all: %v", err)
@@ -88,7 +95,7 @@ func TestGuard(t *testing.T) {
 	m := st.Members[old.String()]
 	m.FencedAt = time.Now()
 	st.Members[old.String()] = m
-	if err := h.Guard(t.Context(), rules, old); err != nil || len(j.state.Streams["EVENTS"].Members[old.String()].Writes) != 1 {
-		t.Errorf("%v; %+v", err, j.state.Streams["EVENTS"].Members[old.String()].Writes)
+	if back, err := h.Guard(t.Context(), rules, old); back || err != nil || len(j.state.Streams["EVENTS"].Members[old.String()].Writes) != 1 {
+		t.Errorf("%v, %v; %+v", back, err, j.state.Streams["EVENTS"].Members[old.String()].Writes)
 	}
 }

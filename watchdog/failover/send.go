@@ -35,13 +35,14 @@ type sending struct {
 
 // opens log the write, and the one that is to follow it.
 func (o sending) opens() []policy.Command {
-	open := func(w policy.Write) policy.Command {
-		return policy.Command{Open: &policy.OpenCommand{Stream: o.state.Name, Epoch: o.state.Epoch, Phase: o.phase, Write: w}}
+	open := func(w policy.Write, seen *policy.Snapshot) policy.Command {
+		return policy.Command{Open: &policy.OpenCommand{Stream: o.state.Name, Epoch: o.state.Epoch, Phase: o.phase, Write: w, Seen: seen}}
 	}
+	first := open(o.move.Write, o.move.Seen)
 	if o.move.Ahead == nil {
-		return []policy.Command{open(o.move.Write)}
+		return []policy.Command{first}
 	}
-	return []policy.Command{open(o.move.Write), open(*o.move.Ahead)}
+	return []policy.Command{first, open(*o.move.Ahead, nil)}
 }
 
 // send makes one write: logged open, leadership verified, sent, and closed by what came back. A refusal by the server
