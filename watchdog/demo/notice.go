@@ -239,12 +239,27 @@ func (w *watcher) entry(e policy.Entry) string {
 
 func (w *watcher) phase(e policy.Entry) string {
 	name, text, _ := strings.Cut(e.Reason.Text, ": ")
-	took := e.At.Sub(w.phaseAt)
+	took := w.took(e.Epoch, policy.Phase(name), e.At.Sub(w.phaseAt))
 	w.phaseAt = e.At
 	if policy.Phase(name) == policy.PhaseBind && w.t.bound.IsZero() {
 		w.t.bound = e.At
 	}
 	return phaseText(name, took, text)
+}
+
+// took is how long a phase took by the log, which may take the ends of several at once; else since is as good.
+func (w *watcher) took(epoch uint64, phase policy.Phase, since time.Duration) time.Duration {
+	for _, a := range []*policy.Attempt{w.stream.Attempt, w.stream.Last} {
+		if a == nil || a.Epoch != epoch {
+			continue
+		}
+		for _, s := range a.Steps {
+			if s.Phase == phase {
+				return s.Took
+			}
+		}
+	}
+	return since
 }
 
 func phaseText(name string, took time.Duration, text string) string {
