@@ -290,7 +290,7 @@ func (s *State) noteRound(at time.Time, old, st StreamState) {
 	for i, c := range old.DualCapture {
 		if c.Fenced.IsZero() && !st.DualCapture[i].Fenced.IsZero() {
 			c = st.DualCapture[i]
-			s.note(at, st.Name, c.Epoch, "origin_fenced", reasonf(DualCapture, "%s is parked; it took up to %s meanwhile", c.Member, messages(c.ToSeq-min(c.FromSeq, c.ToSeq))))
+			s.note(at, st.Name, c.Epoch, "origin_fenced", reasonf(DualCapture, "%s is parked; it took up to %s since it was seen", c.Member, messages(c.ToSeq-min(c.FromSeq, c.ToSeq))))
 		}
 	}
 	for _, key := range sortedKeys(st.Members) {

@@ -50,7 +50,7 @@ func storyScript(tell *teller) {
 	cares(w, east, eu, at)
 	for i, e := range []policy.Entry{
 		{Kind: "origin_returned", Reason: policy.Reason{Code: policy.DualCapture, Text: "east/EVENTS answers again with its old subjects, at sequence 808"}},
-		{Kind: "origin_fenced", Reason: policy.Reason{Text: "east/EVENTS is parked; it took up to 76 messages meanwhile"}},
+		{Kind: "origin_fenced", Reason: policy.Reason{Text: "east/EVENTS is parked; it took up to 76 messages since it was seen"}},
 		{Kind: "aftercare_started", Reason: policy.Reason{Text: "told by the care"}},
 		{Kind: "tail_salvaged", Reason: policy.Reason{Text: "told by the care"}},
 		{Kind: "rejoined", Reason: policy.Reason{Text: "east/EVENTS is a mirror of eu/EVENTS_EU"}},
