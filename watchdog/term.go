@@ -116,11 +116,17 @@ func (t *term) due(now time.Time) (names []string, rest time.Duration) {
 	return names, rest
 }
 
-// soon asks for a round of a stream now.
+// soon asks for a round of a stream now, at most once a second: what the rounds do not see must not drive them.
 func (t *term) soon(name string) {
 	t.mu.Lock()
-	t.sooner[name] = time.Now()
+	again := time.Since(t.sooner[name]) < overridePace
+	if !again {
+		t.sooner[name] = time.Now()
+	}
 	t.mu.Unlock()
+	if again {
+		return
+	}
 	select {
 	case t.woken <- struct{}{}:
 	default:
