@@ -83,6 +83,9 @@ func sourcesFollow(t *testing.T, topology natslab.Topology, replicas int) {
 	if err := w.answersFor("eu", "FED_EU", "FED", false); err != nil {
 		t.Error(err)
 	}
+	// The rejoined mirror may be healthy before a round has seen its first contact with the new primary.
+	back := policy.MemberID{Site: "east", Stream: "FED"}
+	w.awaitStatus(t, outage, "FED", func(st api.StreamStatus) bool { return eligible(st, back) })
 	w.switchOver(t, "FED", "east")
 	w.awaitState(t, outage, "FED", api.StateHealthy, policy.Healthy)
 	for name, site := range map[string]string{"AGG": "eu", "LOCAL": "east"} {
